@@ -1,0 +1,61 @@
+# The only door: everything a person or CI does with this repository is a target here.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PACKAGES := clew.py data features training serving monitoring tests
+
+# One thread each: LightGBM, BLAS and OpenMP wait for each other on a busy machine.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+export TZ := UTC
+export MLFLOW_DISABLE_TELEMETRY := true
+export BENTOML_DO_NOT_TRACK := True
+export GX_ANALYTICS_ENABLED := False
+
+.PHONY: help setup demo test lint types layers unit bench evidence lock clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+setup: $(READY) ## Make the project's own environment in .venv
+
+$(READY): requirements.lock pyproject.toml scripts/setup
+	@sh scripts/setup $(VENV)
+	@touch $(READY)
+
+demo: $(READY) ## Run the main job from end to end on a simulated CRM
+	@$(BIN)/clew demo
+
+test: lint types layers unit ## Run every check and test
+
+lint: $(READY)
+	$(BIN)/ruff check $(PACKAGES)
+	$(BIN)/ruff format --check $(PACKAGES)
+
+types: $(READY)
+	$(BIN)/mypy
+
+layers: $(READY)
+	$(BIN)/lint-imports
+
+unit: $(READY)
+	$(BIN)/pytest -n 2 --dist loadfile
+
+bench: $(READY) ## Measure against peers in the same run; NAME=... for one
+	@$(BIN)/python -m tests.benchmarks $(NAME)
+
+evidence: $(READY) ## Run in full what the tests run scaled down
+	CLEW_EVIDENCE=1 $(BIN)/pytest -n 2 --dist loadfile -m evidence
+
+lock: $(READY) ## Resolve the locks anew for Python 3.11 to 3.13
+	$(BIN)/uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-header --generate-hashes -q \
+		pyproject.toml --extra train --group dev -o requirements.lock
+	$(BIN)/uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-header --generate-hashes -q \
+		pyproject.toml -o requirements-serve.lock
+
+clean: ## Remove the environment and caches; never data
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
