@@ -1,0 +1,104 @@
+"""What an import did, in numbers that add up: rows in = kept + duplicates + quarantined + filtered, for every table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from data.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["FileReport", "ImportReport", "TableReport"]
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """What became of the rows of one table.
+
+    `kept` counts rows of the file that brought something new, `written` the rows that were added to the warehouse: a
+    row with columns that are known only later is written twice.
+    """
+
+    rows_in: int
+    kept: int
+    duplicates: int
+    quarantined: Mapping[str, int] = field(default_factory=dict)
+    filtered: int = 0
+    written: int = 0
+    unmapped: tuple[str, ...] = ()
+
+    @property
+    def refused(self) -> int:
+        """How many rows were quarantined."""
+        return sum(self.quarantined.values())
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What was read of one file: rows, unreadable rows by reason, columns that no table maps or ignores."""
+
+    rows: int
+    malformed: Mapping[str, int]
+    unmapped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """The result of one import; `quarantine` is the folder of the quarantined rows, None where there are none."""
+
+    import_id: str
+    mapping: str
+    at: str
+    changed: bool
+    tables: Mapping[str, TableReport]
+    files: Mapping[str, FileReport]
+    quarantine: Path | None = None
+
+    def check(self) -> None:
+        """Raise where a row is unaccounted for.
+
+        Raises
+        ------
+        DataError
+            If rows in are not kept + duplicates + quarantined + filtered for a table.
+
+        Examples
+        --------
+        >>> table = TableReport(rows_in=3, kept=1, duplicates=1, quarantined={"conflict": 1})
+        >>> ImportReport("i", "m", "2026-01-01T00:00:00Z", True, {"leads": table}, {}).check()
+        """
+        for name, table in self.tables.items():
+            found = table.kept + table.duplicates + table.refused + table.filtered
+            if found != table.rows_in:
+                raise DataError(
+                    f"{name}: {table.rows_in} rows came in and {found} are accounted for", hint="report this as a fault"
+                )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain values for JSON."""
+        return {
+            "import_id": self.import_id,
+            "mapping": self.mapping,
+            "at": self.at,
+            "changed": self.changed,
+            "quarantine": str(self.quarantine) if self.quarantine else None,
+            "tables": {
+                name: {
+                    "rows_in": t.rows_in,
+                    "kept": t.kept,
+                    "duplicates": t.duplicates,
+                    "quarantined": dict(t.quarantined),
+                    "filtered": t.filtered,
+                    "written": t.written,
+                    "unmapped": list(t.unmapped),
+                }
+                for name, t in self.tables.items()
+            },
+            "files": {
+                name: {"rows": f.rows, "malformed": dict(f.malformed), "unmapped": list(f.unmapped)}
+                for name, f in self.files.items()
+            },
+        }

@@ -1,0 +1,400 @@
+"""The mapping language: one YAML file says how the files of an export become canonical tables.
+
+Unknown keys are refused, and an error names the path of the key in the file and what is allowed there. All scalars are
+read as text, so that `yes: won` in a value map means the word "yes", as it stands in the export.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from zoneinfo import available_timezones
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from data.errors import DataError, UsageError
+from data.settings import Plan
+from data.tables import TABLES, Column, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "ColumnSpec",
+    "Condition",
+    "CustomSpec",
+    "FileSpec",
+    "Join",
+    "Known",
+    "KnownAt",
+    "Mapping",
+    "TableSpec",
+    "duration_us",
+    "load_mapping",
+    "preset_names",
+]
+
+Known = Literal["at_creation", "later", "after_outcome"]
+CustomKind = Literal["numeric", "categorical", "text", "ignored"]
+_HERE = Path(__file__).parent
+_SHIPPED = (_HERE / "presets", _HERE / "mappings")
+_DURATION = re.compile(
+    r"P(?:(?P<w>\d+)W)?(?:(?P<d>\d+)D)?(?:T(?:(?P<h>\d+)H)?(?:(?P<m>\d+)M)?(?:(?P<s>\d+(?:\.\d{1,6})?)S)?)?"
+)
+_SECONDS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
+
+
+def duration_us(text: str) -> int:
+    """Return the microseconds of an ISO 8601 duration; months and years are refused, having no fixed length.
+
+    Examples
+    --------
+    >>> duration_us("PT12H"), duration_us("P1DT0.5S")
+    (43200000000, 86400500000)
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None or not any(match.groupdict().values()):
+        raise ValueError("a duration such as PT12H, P1D or PT0S was expected")
+    return sum(round(float(value) * 1_000_000) * _SECONDS[unit] for unit, value in match.groupdict().items() if value)
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word.lower(), [name.lower() for name in known], n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+class _Strict(BaseModel):
+    """Frozen, and an unknown key is refused together with the keys that are allowed."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_known_keys(cls, raw: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+        if not isinstance(raw, dict):
+            return raw
+        allowed = sorted(field.alias or name for name, field in cls.model_fields.items())
+        for key in raw:
+            if key not in allowed and key not in cls.model_fields:
+                raise ValueError(f"unknown key {key!r}; allowed are {', '.join(allowed)}{_nearest(str(key), allowed)}")
+        return raw
+
+
+class FileSpec(_Strict):
+    """A file of the export, or several of one form by a glob; the suffix tells the format."""
+
+    path: str
+    delimiter: str | None = Field(None, min_length=1, max_length=1)
+    encoding: str = "utf-8"
+    sheet: str | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _inside_the_folder(cls, value: str) -> str:
+        if Path(value).is_absolute() or ".." in Path(value).parts:
+            raise ValueError("a path inside the imported folder was expected, without .. and not absolute")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            "".encode(value)
+        except LookupError:
+            raise ValueError("is no encoding; utf-8, gb18030, cp1252 or utf-16 are common") from None
+        return value
+
+
+class Join(_Strict):
+    """A left join: left column to right column; its columns are written `file.column`."""
+
+    file: str
+    on: dict[str, str] = Field(min_length=1)
+    pick: Literal["first"] | None = None
+
+
+class Condition(_Strict):
+    """What a row has to meet, or it is counted as filtered. `from` and `until` compare times, half open."""
+
+    column: str
+    in_: tuple[str, ...] | None = Field(None, alias="in")
+    filled: bool | None = None
+    from_: str | None = Field(None, alias="from")
+    until: str | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.in_ is None and self.filled is None and self.from_ is None and self.until is None:
+            raise ValueError("a condition needs one of in, filled, from, until")
+        return self
+
+
+def _short_form(raw: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+    return {"column": raw} if isinstance(raw, str) else raw
+
+
+class ColumnSpec(_Strict):
+    """Where one canonical column comes from: exactly one source, then how it is read."""
+
+    SOURCES: ClassVar[tuple[str, ...]] = ("column", "concat", "value", "rebuilt_from_month", "row_number")
+
+    column: str | None = None
+    concat: tuple[str, ...] | None = Field(None, min_length=1)
+    value: str | None = None
+    rebuilt_from_month: str | None = None
+    row_number: bool | None = None
+    sep: str = ""
+    prefix: str = ""
+    start: str | None = Field(None, pattern=r"^\d{4}-(0[1-9]|1[0-2])$")
+    format: str = "iso"
+    plus: str | None = None
+    values: dict[str, str] = Field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    known: Known = "at_creation"
+
+    @field_validator("plus")
+    @classmethod
+    def _duration(cls, value: str | None) -> str | None:
+        if value is not None:
+            duration_us(value)
+        return value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [name for name in self.SOURCES if getattr(self, name) not in {None, False}]
+        if len(given) != 1:
+            raise ValueError(f"exactly one of {', '.join(self.SOURCES)} was expected, {len(given)} came")
+        if (self.rebuilt_from_month is None) != (self.start is None):
+            raise ValueError("rebuilt_from_month and start: 'YYYY-MM' belong together")
+        return self
+
+    def sources(self) -> tuple[str, ...]:
+        """Return the source columns that are read."""
+        one = self.column or self.rebuilt_from_month
+        return self.concat or ((one,) if one else ())
+
+
+class CustomSpec(ColumnSpec):
+    """A column of the customer's own, kept in `leads` under the prefix `custom_`."""
+
+    kind: CustomKind
+
+
+class KnownAt(_Strict):
+    """When a row became known: `after` a time of the row plus `lag`, a `column`, or the time of import."""
+
+    after: str | None = None
+    lag: str = "PT0S"
+    column: str | None = None
+    format: str = "iso"
+    plus: str | None = None
+    at_import: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _word_import(cls, raw: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+        return {"at_import": True} if raw == "import" else raw
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if sum((self.after is not None, self.column is not None, self.at_import)) != 1:
+            raise ValueError("expected {after: column, lag: PT0S}, {column: name} or the word import")
+        duration_us(self.lag)
+        if self.plus is not None:
+            duration_us(self.plus)
+        return self
+
+
+Spec = Annotated[ColumnSpec, BeforeValidator(_short_form)]
+Custom = Annotated[CustomSpec, BeforeValidator(_short_form)]
+
+
+class TableSpec(_Strict):
+    """How one canonical table is filled from one file and its joins."""
+
+    from_: str = Field(alias="from")
+    join: tuple[Join, ...] = ()
+    where: tuple[Condition, ...] = ()
+    known_at: KnownAt
+    columns: dict[str, Spec]
+    custom: dict[str, Custom] = Field(default_factory=dict)
+
+    def split(self, source: str) -> tuple[str, str]:
+        """Return the file and the column that a source column names.
+
+        Examples
+        --------
+        >>> table = TableSpec(**{"from": "leads", "join": [{"file": "deals", "on": {"id": "id"}}],
+        ...                      "known_at": "import", "columns": {}})
+        >>> table.split("deals.won_date"), table.split("emp.var.rate")
+        (('deals', 'won_date'), ('leads', 'emp.var.rate'))
+        """
+        for join in self.join:
+            if source.startswith(f"{join.file}."):
+                return join.file, source[len(join.file) + 1 :]
+        return self.from_, source
+
+    def needs(self) -> tuple[tuple[str, str], ...]:
+        """Return every (file, column) that this table reads."""
+        names = [name for spec in (*self.columns.values(), *self.custom.values()) for name in spec.sources()]
+        names += [condition.column for condition in self.where]
+        names += [left for join in self.join for left in join.on]
+        names += [self.known_at.column] if self.known_at.column else []
+        right = [(join.file, column) for join in self.join for column in join.on.values()]
+        return tuple(dict.fromkeys([self.split(name) for name in names] + right))
+
+    def withheld(self) -> dict[str, Known]:
+        """Return the canonical columns that are known only later, with when."""
+        return {name: spec.known for name, spec in self.columns.items() if spec.known != "at_creation"}
+
+
+class Mapping(_Strict):
+    """A whole mapping file."""
+
+    mapping: int
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    zone: str | None = None
+    plan: Plan | None = None
+    files: dict[str, FileSpec] = Field(min_length=1)
+    tables: dict[str, TableSpec] = Field(min_length=1)
+    ignored: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    @field_validator("mapping")
+    @classmethod
+    def _version(cls, value: int) -> int:
+        if value != 1:
+            raise ValueError("version 1 of the mapping language is the only one")
+        return value
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        if value is not None and value not in available_timezones():
+            raise ValueError("is no time zone of the IANA database, such as Asia/Shanghai or UTC")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_the_contract(self) -> Self:
+        for file in self.files:
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", file):
+                raise ValueError(f"files.{file}: a name of small letters, digits and _ was expected")
+        for file in self.ignored:
+            _among(f"ignored.{file}", file, self.files, "a name under files")
+        for name, spec in self.tables.items():
+            _among(f"tables.{name}", name, TABLES, "a canonical table")
+            _check_table(f"tables.{name}", TABLES[name], spec, self)
+        return self
+
+    def wanted(self) -> dict[str, tuple[str, ...]]:
+        """Return the columns that have to be in each file."""
+        pairs = [pair for spec in self.tables.values() for pair in spec.needs()]
+        return {file: tuple(dict.fromkeys(column for f, column in pairs if f == file)) for file in self.files}
+
+
+def _among(path: str, word: str, known: Iterable[str], what: str) -> None:
+    names = list(known)
+    if word not in names:
+        raise ValueError(f"{path}: {word!r} is not {what}; allowed are {', '.join(names)}{_nearest(word, names)}")
+
+
+def _check_table(path: str, table: Table, spec: TableSpec, mapping: Mapping) -> None:
+    """Hold one table of a mapping against the contract."""
+    allowed = {column.name: column for column in table.columns if column.name not in {"known_at", "recorded_at"}}
+    for file in (spec.from_, *(join.file for join in spec.join)):
+        _among(f"{path}.from", file, mapping.files, "a name under files")
+    for name, column in spec.columns.items():
+        _among(f"{path}.columns.{name}", name, allowed, f"a column of {table.name}")
+        _check_column(f"{path}.columns.{name}", table, column, target=allowed[name])
+    lacking = [column.name for column in allowed.values() if column.required and column.name not in spec.columns]
+    if lacking:
+        raise ValueError(f"{path}.columns: {', '.join(lacking)} must be mapped")
+    if spec.custom and table.name != "leads":
+        raise ValueError(f"{path}.custom: only leads carry the customer's own columns")
+    for name in spec.custom:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise ValueError(f"{path}.custom.{name}: a name of small letters, digits and _ was expected")
+    after = spec.known_at.after
+    if after is not None:
+        times = [name for name in spec.columns if allowed[name].kind == "time"]
+        _among(f"{path}.known_at.after", after, times, "a mapped time column")
+
+
+def _check_column(path: str, table: Table, spec: ColumnSpec, *, target: Column) -> None:
+    fixed = target.required or target.name in table.key
+    if spec.known != "at_creation" and (fixed or not table.history or table.name == "contacts"):
+        raise ValueError(f"{path}.known: only columns of leads and accounts that may be empty can be known later")
+    if target.kind != "time" and (spec.format != "iso" or spec.plus or spec.rebuilt_from_month):
+        raise ValueError(f"{path}: format, plus and rebuilt_from_month belong to times, this is a {target.kind}")
+
+
+class _Loader(yaml.BaseLoader):
+    """Reads every scalar as text and refuses a key that is written twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise UsageError(f"key {key!r} is written twice, line {node.start_mark.line + 1} and after")
+        return super().construct_mapping(node, deep)
+
+
+def preset_names() -> tuple[str, ...]:
+    """Return the names of the mappings that come with clew."""
+    return tuple(sorted(path.stem for folder in _SHIPPED for path in folder.glob("*.yaml")))
+
+
+def _find(name: str | Path) -> Path:
+    path = Path(name)
+    shipped = [folder / f"{name}.yaml" for folder in _SHIPPED]
+    for candidate in (path, *shipped):
+        if candidate.is_file():
+            return candidate
+    names = preset_names()
+    raise UsageError(
+        f"there is no mapping {path.name!r}{_nearest(str(name), names)}",
+        hint=f"give the path of a YAML file or one of {', '.join(names)}",
+    )
+
+
+def load_mapping(path_or_preset_name: str | Path) -> Mapping:
+    """Read a mapping from a file, or one that comes with clew by its name.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, it is no YAML, or a key or value is not part of the language.
+    DataError
+        If the file is not text in UTF-8.
+
+    Examples
+    --------
+    >>> load_mapping("olist").tables["leads"].from_
+    'leads'
+    """
+    path = _find(path_or_preset_name)
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - BaseLoader makes only text
+    except UnicodeDecodeError:
+        raise DataError(f"mapping {path.name} is not UTF-8", hint="save it as UTF-8") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise UsageError(f"mapping {path.name} is no YAML{where}", hint="check indentation and quotes") from None
+    if not isinstance(raw, dict):
+        raise UsageError(f"mapping {path.name} holds no keys", hint="start with mapping: 1")
+    try:
+        return Mapping.model_validate(raw)
+    except ValidationError as error:
+        raise UsageError(f"mapping {path.name}: {_in_words(error)}", hint="see the mapping language") from None
+
+
+def _in_words(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(step) for step in problem["loc"])
+        text = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"{where}: {text}" if where else text)
+    return "; ".join(lines)
