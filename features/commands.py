@@ -1,0 +1,48 @@
+"""The command of the features: what a model may know of a lead at a moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data.console import console, print_json, step
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the front door."""
+    app.command("features")(features)
+
+
+def features(
+    as_of: Annotated[str, typer.Option(help="The moment, such as 2026-11-01 or 2026-11-01T08:00:00Z.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")] = Path("var/features.parquet"),
+    listed: Annotated[bool, typer.Option("--list", help="Only list the catalogue.")] = False,
+) -> None:
+    """Compute the features of all open leads as they stood at a moment."""
+    from data.clock import parse_moment, to_us
+    from data.settings import load_settings
+    from data.warehouse import Warehouse
+    from features.snapshots import open_leads
+    from features.sql import compute_features
+    from features.training_set import catalogue_of, table_digest
+
+    settings = load_settings()
+    warehouse = Warehouse(settings.warehouse_dir)
+    as_of_us = to_us(parse_moment(as_of))
+    with warehouse.connect(threads=settings.threads) as connection:
+        catalogue = catalogue_of(connection, warehouse, cutoff_us=as_of_us, timezone=settings.timezone)
+        if listed:
+            print_json([feature.model_dump() for feature in catalogue.features])
+            return
+        with step("computing features"):
+            count = open_leads(connection, as_of_us=as_of_us)
+            table = compute_features(connection, catalogue)
+        import pyarrow.parquet as pq
+
+        out.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, out)
+    console().print(f"{count:,} open leads, {len(catalogue.features)} features, {table_digest(table)}: {out}")
