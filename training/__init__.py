@@ -1,0 +1,1 @@
+"""How a model comes to be: splits, recipe (linear part, trees, Platt), peers, scoreboard, gate, registry, bundle."""

@@ -1,0 +1,107 @@
+"""The commands of training: train, promote, rollback."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from data.console import console, next_steps, print_json, step
+
+if TYPE_CHECKING:
+    from data.settings import Settings
+    from training.run import Trained
+    from training.scoreboard import Scoreboard
+
+__all__ = ["register", "run_training", "show_scoreboard"]
+
+_WIDE = 160
+_DECIDING = ("log_loss", "roc_auc", "lift_at_10", "wins_at_capacity")
+AsOf = Annotated[str | None, typer.Option("--as-of", help="When the data of the run ends; default: now.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the front door."""
+    app.command("train")(train)
+    app.command("promote")(promote)
+    app.command("rollback")(rollback)
+
+
+def train(
+    as_of: AsOf = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the scoreboard as JSON to standard output.")] = False,
+) -> None:
+    """Judge the recipe forward in time beside its peers, refit it, register and seal it.
+
+    The first model that beats prior and rules is promoted at once; a later one waits for `clew promote`.
+    """
+    from data.clock import now, parse_moment
+    from data.settings import load_settings
+
+    settings = load_settings()
+    trained, published = run_training(settings, parse_moment(as_of) if as_of else now())
+    board = trained.judgement.scoreboard
+    if as_json:
+        print_json({**json.loads(board.to_json()), **published})
+        return
+    show_scoreboard(board)
+    show_published(published)
+    if published["promoted"]:
+        next_steps(("clew serve", "answer the CRM over HTTP"), ("clew explain LEAD_ID", "read one lead's reasons"))
+    else:
+        next_steps((f"clew promote {published['version']} --reason '...'", "serve this version from now on"))
+
+
+def run_training(settings: Settings, as_of: datetime) -> tuple[Trained, dict[str, Any]]:
+    """Train with progress shown, register the run, and promote a first model that deserves it."""
+    from data.warehouse import Warehouse
+    from training.publishing import publish_run
+    from training.run import train as run
+
+    with step(f"training as of {as_of:%Y-%m-%d}") as tell:
+        trained = run(Warehouse(settings.warehouse_dir), settings, as_of=as_of, progress=tell)
+    with step("registering in MLflow, drawing pictures"):
+        return trained, publish_run(trained, settings)
+
+
+def show_scoreboard(board: Scoreboard) -> None:
+    """Print the scoreboard; a narrow screen gets the figures that decide."""
+    out = console()
+    out.print(board.table() if out.width >= _WIDE else board.table(metrics=_DECIDING))
+
+
+def show_published(published: dict[str, Any]) -> None:
+    """Say what became of the model."""
+    out = console()
+    out.print(f"version {published['version']} of lead-conversion, bundle {published['bundle'][:19]}…")
+    out.print(
+        ("[green]promoted:[/green] " if published["promoted"] else "[yellow]not promoted:[/yellow] ")
+        + published["verdict"]
+    )
+
+
+def promote(
+    version: Annotated[str, typer.Argument(help="The version to serve.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the version.")],
+) -> None:
+    """Serve a version from now on; the one served so far becomes `previous`."""
+    from data.settings import load_settings
+    from training.publishing import promote_version
+
+    with step(f"promoting version {version}"):
+        target = promote_version(load_settings(), version, reason=reason)
+    console().print(f"current bundle: {Path(target).name}")
+    next_steps(("clew rollback", "go back to the version before"))
+
+
+def rollback() -> None:
+    """Serve the previous version again."""
+    from data.settings import load_settings
+    from training.publishing import roll_back
+
+    with step("rolling back"):
+        version, target = roll_back(load_settings())
+    console().print(f"version {version} is served again, bundle {Path(target).name}")

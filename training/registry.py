@@ -1,0 +1,172 @@
+"""MLflow on the training side: one database, one registered model, the aliases champion, challenger and previous.
+
+Serving never reads any of this; it reads the sealed bundle.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.clock import now
+from data.errors import InfrastructureError, UsageError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
+
+__all__ = ["MODEL_NAME", "Registry", "RunRecord"]
+
+MODEL_NAME = "lead-conversion"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a training run leaves in MLflow."""
+
+    name: str
+    parameters: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    artifacts: Mapping[str, Path]
+
+
+class Registry:
+    """The registered model in a folder such as `mlruns/`: sqlite database and artifacts side by side."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+
+    @property
+    def uri(self) -> str:
+        """The tracking address that `mlflow ui --backend-store-uri` takes as well."""
+        return f"sqlite:///{self.folder / 'mlflow.db'}"
+
+    def prepare(self) -> None:
+        """Create the database under a lock; several processes at a fresh one would break each other."""
+        with self._locked():
+            self._experiment(self._client())
+
+    def record(self, run: RunRecord) -> tuple[str, str]:
+        """Log a run with its artifacts and register its bundle; return the run's id and the version.
+
+        Raises
+        ------
+        InfrastructureError
+            If the database cannot be written.
+        """
+        with self._locked():
+            client = self._client()
+            experiment = self._experiment(client)
+            started = client.create_run(experiment, run_name=run.name, tags=dict(run.tags))
+            run_id = str(started.info.run_id)
+            client.log_batch(run_id, metrics=_metrics(run.metrics), params=_parameters(run.parameters))
+            for place, path in run.artifacts.items():
+                log = client.log_artifacts if path.is_dir() else client.log_artifact
+                log(run_id, str(path), place)
+            client.set_terminated(run_id)
+            version = client.create_model_version(
+                MODEL_NAME, f"{started.info.artifact_uri}/bundle", run_id=run_id, tags=dict(run.tags)
+            )
+            return run_id, str(version.version)
+
+    def version_of(self, alias: str) -> str | None:
+        """Return the version an alias names, or None."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return str(self._client().get_model_version_by_alias(MODEL_NAME, alias).version)
+        except MlflowException:
+            return None
+
+    def tags_of(self, version: str) -> Mapping[str, str]:
+        """Return the tags of a version.
+
+        Raises
+        ------
+        UsageError
+            If there is no such version.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return dict(self._client().get_model_version(MODEL_NAME, version).tags)
+        except MlflowException:
+            raise UsageError(
+                f"there is no version {version!r} of {MODEL_NAME}", hint="`clew train` makes one"
+            ) from None
+
+    def bundle_with(self, digest: str) -> str | None:
+        """Return the version that holds a bundle already, or None: training twice registers once."""
+        with self._locked():
+            client = self._client()
+            self._experiment(client)
+            found = client.search_model_versions(f"name = '{MODEL_NAME}' and tags.bundle = '{digest}'")
+        return str(max(found, key=lambda v: int(v.version)).version) if found else None
+
+    def alias(self, alias: str, version: str | None) -> None:
+        """Point an alias at a version, or take it away."""
+        client = self._client()
+        if version is None:
+            client.delete_registered_model_alias(MODEL_NAME, alias)
+        else:
+            client.set_registered_model_alias(MODEL_NAME, alias, version)
+
+    def tag(self, version: str, tags: Mapping[str, str]) -> None:
+        """Write tags on a version."""
+        for key, value in tags.items():
+            self._client().set_model_version_tag(MODEL_NAME, version, key, value)
+
+    def _experiment(self, client: MlflowClient) -> str:
+        found = client.get_experiment_by_name(MODEL_NAME)
+        if found is None:
+            experiment = client.create_experiment(MODEL_NAME, artifact_location=(self.folder / "artifacts").as_uri())
+        else:
+            experiment = found.experiment_id
+        if not client.search_registered_models(f"name = '{MODEL_NAME}'"):
+            client.create_registered_model(MODEL_NAME)
+        return str(experiment)
+
+    def _client(self) -> MlflowClient:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("DO_NOT_TRACK", "true")
+        import logging
+
+        # MLflow tells every migration of its database at INFO; a newcomer needs none of it.
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        from mlflow import MlflowClient
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / ".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise InfrastructureError(
+                f"MLflow's folder cannot be written ({error.strerror})", hint="check CLEW_MLRUNS, its space and rights"
+            ) from None
+
+
+def _metrics(figures: Mapping[str, float]) -> list[Metric]:
+    """Return the figures that could be had; MLflow takes no NaN."""
+    from mlflow.entities import Metric
+
+    at = int(now().timestamp() * 1000)
+    return [Metric(key, value, at, 0) for key, value in figures.items() if value == value]  # noqa: PLR0124 - NaN
+
+
+def _parameters(values: Mapping[str, Any]) -> list[Param]:
+    from mlflow.entities import Param
+
+    return [Param(key, str(value)) for key, value in values.items()]

@@ -1,0 +1,214 @@
+"""The sealed bundle, written: content to files, files to a manifest, the whole published by one rename."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.clock import DAY_US
+from data.errors import InfrastructureError
+from features.catalogue import AccountAttribute, Catalogue, EventCount, Feature, LeadAttribute, Recency
+from features.memory import EventFact, LeadFacts
+from features.scorecard import Scorecard
+from training.bundle import FORMAT, Bundle, Grade, SealedModel, content_hash, facts_to_json
+from training.encoding import CategoryCode, NumberCode
+
+__all__ = ["GOLDEN_LEADS", "point_at", "publish", "seal"]
+
+GOLDEN_LEADS = 100
+
+
+def seal(
+    folder: Path,
+    *,
+    about: Mapping[str, Any],
+    catalogue: Catalogue,
+    scorecard: Scorecard,
+    full: SealedModel,
+    profile: SealedModel,
+    quantiles: Sequence[float],
+    grades: Sequence[Grade],
+    as_of_us: int,
+) -> Bundle:
+    """Write a bundle into an empty folder, with 100 synthetic golden leads and their answers, and read it back.
+
+    Parameters
+    ----------
+    about
+        What the manifest tells beside the files: name, horizon, goal, cutoff, newest `as_of` fitted. No run id, version
+        or time of making: the hash is of content only.
+    as_of_us
+        The moment at which the golden leads are scored.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "catalogue.json": catalogue.model_dump_json(),
+        "scorecard.json": scorecard.model_dump_json(by_alias=True, exclude_none=True),
+        "quantiles.json": _dump([float(q) for q in quantiles]),
+        "grades.json": _dump([grade.model_dump() for grade in grades]),
+        "golden.json": "[]",
+    }
+    for name, sealed in (("model", full), ("profile", profile)):
+        texts |= _model_texts(name, sealed)
+    bundle = _write(folder, texts, about)
+    golden = [_golden(bundle, facts, as_of_us) for facts in _synthetic_facts(bundle, as_of_us)]
+    bundle = _write(folder, texts | {"golden.json": _dump(golden)}, about)
+    bundle.recheck()
+    return bundle
+
+
+def publish(bundle: Bundle, bundles: Path) -> Path:
+    """Copy a sealed bundle beside the others under its hash: written apart, flushed, then renamed into place."""
+    target = bundles / bundle.digest.replace(":", "-")
+    try:
+        bundles.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=bundles))
+            for file in sorted(bundle.folder.iterdir()):
+                if file.is_file():
+                    shutil.copyfile(file, draft / file.name)
+                    _flush(draft / file.name)
+            draft.chmod(0o755)
+            draft.rename(target)
+            _flush(bundles)
+    except OSError as error:
+        raise InfrastructureError(
+            f"the bundle could not be published ({error.strerror})", hint="check space and rights of the bundles folder"
+        ) from None
+    return target
+
+
+def point_at(bundles: Path, pointer: str, target: Path) -> None:
+    """Replace a pointer file (`current`, `last_good`) atomically."""
+    handle, draft = tempfile.mkstemp(prefix=f".{pointer}-", dir=bundles)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(target.name + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    Path(draft).chmod(0o644)
+    Path(draft).replace(bundles / pointer)
+    _flush(bundles)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _model_texts(name: str, sealed: SealedModel) -> dict[str, str]:
+    model = sealed.model
+    told = {
+        "encoding": model.encoding.model_dump(),
+        "linear": {
+            "weights": model.linear.weights.tolist(),
+            "intercept": model.linear.intercept,
+            "centres": model.linear.centres.tolist(),
+        },
+        "alpha": model.alpha,
+        "base": model.base,
+        "calibrator": asdict(sealed.calibrator),
+    }
+    texts = {f"{name}.json": _dump(told)}
+    if model.trees is not None:
+        texts[f"{name}.trees.txt"] = model.trees.model_to_string()
+    return texts
+
+
+def _write(folder: Path, texts: Mapping[str, str], about: Mapping[str, Any]) -> Bundle:
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in sorted(texts)}
+    manifest = {"format": FORMAT, **about, "files": files}
+    (folder / "manifest.json").write_text(_dump(manifest), encoding="utf-8")
+    bundle = Bundle.load(folder)
+    if bundle.digest != content_hash(manifest):
+        raise InfrastructureError("the bundle read back differs from what was written", hint="check the disk")
+    return bundle
+
+
+def _golden(bundle: Bundle, facts: LeadFacts, as_of_us: int) -> dict[str, Any]:
+    answer = bundle.answer(facts, as_of_us)
+    return {
+        "facts": facts_to_json(facts),
+        "as_of_us": as_of_us,
+        "answer": {
+            "logit": answer.logit,
+            "base_logit": answer.base_logit,
+            "groups": dict(answer.groups),
+            "points": answer.rules.points,
+        },
+    }
+
+
+def _synthetic_facts(bundle: Bundle, as_of_us: int) -> list[LeadFacts]:
+    """Make leads from the vocabulary and the ranges of the model; none of them is a row of anybody's data."""
+    rng = np.random.default_rng(20_261_121)
+    codes = {code.name: code for code in bundle.full.model.encoding.codes}
+    return [_synthetic_lead(bundle.catalogue, codes, as_of_us, rng) for _ in range(GOLDEN_LEADS)]
+
+
+def _synthetic_lead(
+    catalogue: Catalogue, codes: Mapping[str, NumberCode | CategoryCode], as_of_us: int, rng: np.random.Generator
+) -> LeadFacts:
+    lead: dict[str, float | str | None] = {}
+    account: dict[str, float | str | None] = {}
+    for feature in catalogue.features:
+        if isinstance(feature.compute, LeadAttribute):
+            lead[feature.compute.column] = _draw(feature, codes, rng)
+        elif isinstance(feature.compute, AccountAttribute):
+            account[feature.compute.column] = _draw(feature, codes, rng)
+    types = sorted(
+        {t for f in catalogue.features if isinstance(f.compute, EventCount | Recency) for t in f.compute.types}
+    ) or ["page_view"]
+    return LeadFacts(
+        created_us=as_of_us - int(rng.integers(0, 200 * DAY_US)),
+        lead=lead,
+        account=account if rng.random() < 0.9 else None,
+        events=_draw_events(types, as_of_us, rng) if rng.random() < 0.8 else None,
+        account_events=_draw_events(types, as_of_us, rng) if rng.random() < 0.7 else None,
+    )
+
+
+def _draw(
+    feature: Feature, codes: Mapping[str, NumberCode | CategoryCode], rng: np.random.Generator
+) -> float | str | None:
+    code = codes.get(feature.name)
+    if code is None or rng.random() < 0.15:
+        return None
+    if isinstance(code, CategoryCode):
+        return str(rng.choice([*code.levels, "never seen before"]))
+    return round(float(rng.uniform(code.low, code.high)), 3)
+
+
+def _draw_events(types: Sequence[str], as_of_us: int, rng: np.random.Generator) -> tuple[EventFact, ...]:
+    count = int(rng.integers(0, 25))
+    ages = rng.integers(1, 120 * DAY_US, count)
+    return tuple(
+        EventFact(
+            source="golden",
+            event_id=str(k),
+            type=str(rng.choice([*types, "never_seen_before"])),
+            occurred_us=as_of_us - int(age),
+            known_us=as_of_us - int(age),
+            content_id=f"c{int(rng.integers(0, 5))}",
+            duration_s=float(rng.integers(0, 600)),
+            lead_id=f"l{int(rng.integers(0, 4))}",
+        )
+        for k, age in enumerate(ages)
+    )

@@ -1,0 +1,140 @@
+"""Forward in time: which rows are fitted, which are judged, and the folds between them."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.clock import DAY_US, parse_moment, to_us
+from data.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from data.settings import Plan
+
+__all__ = ["Fold", "JudgeSplit", "account_folds", "forward_folds", "judge_split"]
+
+Mask = NDArray[np.bool_]
+_MIN_WINS = 20
+
+
+@dataclass(frozen=True)
+class JudgeSplit:
+    """The rows to fit and the rows to judge; every label of the former closes and settles before `judge_from_us`."""
+
+    fit: Mask
+    judged: Mask
+    judge_from_us: int
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Row numbers of a forward fold; `purged` tells whether all fit labels had closed when validation begins."""
+
+    fit: NDArray[np.int64]
+    validate: NDArray[np.int64]
+    purged: bool
+
+
+def judge_split(spine: pd.DataFrame, plan: Plan) -> JudgeSplit:
+    """Split matured snapshots into fit and judged.
+
+    Judged are the leads of one age created in `[judge_from, judge_until)` where the plan names an age; else the last
+    third (at most six) of the matured monthly cross-sections.
+
+    Raises
+    ------
+    DataError
+        If no judged rows remain, or the fit rows before them hold no win or no loss.
+    """
+    split = _one_age(spine, plan) if plan.judge_age_days is not None else _monthly(spine, plan)
+    wins = int(spine["y_obs"].to_numpy()[split.fit].sum())
+    if not split.judged.any() or wins == 0 or wins == split.fit.sum():
+        raise DataError(
+            f"the split forward in time leaves {int(split.fit.sum())} rows to fit with {wins} won, and "
+            f"{int(split.judged.sum())} to judge",
+            hint="import a longer history, or shorten the horizon",
+        )
+    return split
+
+
+def _one_age(spine: pd.DataFrame, plan: Plan) -> JudgeSplit:
+    created = spine["created_us"].to_numpy()
+    start = to_us(parse_moment(plan.judge_from)) if plan.judge_from else int(np.quantile(created, 0.7))
+    end = to_us(parse_moment(plan.judge_until)) if plan.judge_until else 2**63 - 1
+    age = round((plan.judge_age_days or 0) * DAY_US)
+    of_age = spine["age_us"].fillna(-1).to_numpy() == age
+    return JudgeSplit(
+        fit=spine["mature_us"].to_numpy() <= start,
+        judged=of_age & (created >= start) & (created < end),
+        judge_from_us=start,
+    )
+
+
+def _monthly(spine: pd.DataFrame, plan: Plan) -> JudgeSplit:
+    as_of = spine["as_of_us"].to_numpy()
+    monthly = spine["monthly"].to_numpy() == 1
+    low = to_us(parse_moment(plan.judge_from)) if plan.judge_from else -(2**63)
+    high = to_us(parse_moment(plan.judge_until)) if plan.judge_until else 2**63 - 1
+    months = np.unique(as_of[monthly & (as_of >= low) & (as_of < high)])
+    if not plan.judge_from:
+        months = months[-max(1, min(6, len(months) // 3)) :]
+    start = int(months[0]) if len(months) else 2**63 - 1
+    return JudgeSplit(
+        fit=spine["mature_us"].to_numpy() <= start, judged=monthly & np.isin(as_of, months), judge_from_us=start
+    )
+
+
+def forward_folds(spine: pd.DataFrame, *, monthly_only: bool, count: int = 3) -> tuple[Fold, ...]:
+    """Cut the fit rows into forward folds: validate on later blocks, fit on what had closed before each begins.
+
+    The blocks share the wins of the later half of the period about equally. Where the period is so short that purging
+    leaves fewer than 20 wins to fit, the fit rows of that fold are all earlier rows; their labels still close before
+    anything is judged, but the choice may be a little optimistic, and the fold says so.
+    """
+    as_of, y_obs = spine["as_of_us"].to_numpy(), spine["y_obs"].to_numpy()
+    mature = spine["mature_us"].to_numpy()
+    candidates = (spine["monthly"].to_numpy() == 1) if monthly_only else np.ones(len(spine), bool)
+    edges = _edges(as_of[candidates], y_obs[candidates], count)
+    folds = []
+    for start, end in pairwise(edges):
+        validate = np.flatnonzero(candidates & (as_of >= start) & (as_of < end))
+        purged = np.flatnonzero(mature <= start)
+        earlier = np.flatnonzero(as_of < start)
+        enough = _both_classes(y_obs[purged], _MIN_WINS)
+        fit = purged if enough else earlier
+        if _both_classes(y_obs[fit], _MIN_WINS) and _both_classes(y_obs[validate], 5):
+            folds.append(Fold(fit, validate, purged=enough))
+    return tuple(folds)
+
+
+def _edges(as_of: NDArray[np.int64], y_obs: NDArray[np.int64], count: int) -> list[int]:
+    """Return block borders on distinct moments so that the later half of the wins is shared about equally."""
+    wins = np.sort(as_of[y_obs == 1])
+    if len(wins) < count:
+        return []
+    picks = [int(wins[int(len(wins) * (0.5 + 0.5 * k / count))]) for k in range(count)]
+    return [*sorted(set(picks)), int(as_of.max()) + 1]
+
+
+def _both_classes(y_obs: NDArray[np.int64], least: int) -> bool:
+    wins = int(y_obs.sum())
+    return wins >= least and len(y_obs) - wins >= least
+
+
+def account_folds(clusters: NDArray[np.object_], count: int = 3) -> NDArray[np.int64]:
+    """Return a fold number for each row; all rows of an account share it, on every machine alike.
+
+    Examples
+    --------
+    >>> folds = account_folds(np.array(["a", "b", "a"], dtype=object))
+    >>> bool(folds[0] == folds[2])
+    True
+    """
+    return np.fromiter((zlib.crc32(str(c).encode()) % count for c in clusters), np.int64, len(clusters))
