@@ -1,0 +1,110 @@
+"""The commands of serving: serve, explain, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from data.console import console, print_json, step
+
+__all__ = ["register", "show_answer"]
+
+AsOf = Annotated[str | None, typer.Option("--as-of", help="The moment of the prediction; default: now.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the front door."""
+    app.command("serve")(serve)
+    app.command("explain")(explain)
+    app.command("demo")(demo)
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to bind; 127.0.0.1 unless you know better.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to bind.")] = None,
+) -> None:
+    """Answer over HTTP until Ctrl-C, with the promoted bundle or, without one, with the rules."""
+    from data.settings import load_settings
+    from serving.start import serve as start
+
+    given = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
+    settings = load_settings(**given)
+    with step("starting the service") as tell:
+        handle = start(settings, background=True, progress=tell)
+    console().print(f"listening on {handle.url}: POST /v1/score, /v1/score/batch, GET /v1/model, /v1/openapi.json")
+    console().print(f"log: {handle.log}; stop with Ctrl-C")
+    handle.wait()
+
+
+def explain(
+    lead_id: Annotated[str, typer.Argument(help="A lead of the warehouse.")],
+    as_of: AsOf = None,
+    language: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    as_json: Annotated[bool, typer.Option("--json", help="Write the answer as JSON to standard output.")] = False,
+) -> None:
+    """Read one lead's score, the reasons that add up to it, and the rules beside it."""
+    from data.clock import now, parse_moment, to_us
+    from data.settings import load_settings
+    from data.warehouse import Warehouse
+    from serving.payload import parse_item
+    from serving.requests import request_of
+    from serving.state import answering
+
+    settings = load_settings()
+    as_of_us = to_us(parse_moment(as_of) if as_of else now())
+    with Warehouse(settings.warehouse_dir).connect() as connection:
+        request = parse_item(request_of(connection, lead_id, as_of_us), 0)
+    scorer = answering(settings).scorer
+    answer = scorer.score(request, as_of_us=as_of_us, language="zh" if language == "zh" else "en")
+    if as_json:
+        print_json(answer)
+    else:
+        show_answer(answer)
+
+
+def show_answer(answer: dict[str, Any]) -> None:
+    """Print an answer as a person reads it: the probability, what speaks for and against, the rules."""
+    import math
+
+    from rich.table import Table
+
+    out = console()
+    rules = answer["rules"]
+    told = ", ".join(f"{fired['rule']} (+{fired['points']})" for fired in rules["fired"]) or "no rule fired"
+    if answer["probability"] is None:
+        out.print(f"[bold]{answer['lead_id']}[/bold]: no model is promoted, the rules answer")
+    else:
+        out.print(
+            f"[bold]{answer['lead_id']}[/bold] as of {answer['as_of']}: "
+            f"[bold]{answer['probability']:.1%}[/bold] to win within {answer['horizon_days']} days, "
+            f"score {answer['score']} of 100, grade {answer['grade']}"
+        )
+        table = Table("log-odds", "why", box=None, padding=(0, 2))
+        table.add_row(f"{answer['base_logit']:+.3f}", "[dim]an average lead[/dim]")
+        for reason in answer["reasons"]:
+            colour = "green" if reason["logit"] > 0 else "red"
+            table.add_row(f"[{colour}]{reason['logit']:+.3f}[/{colour}]", reason["text"])
+        table.add_row(f"{answer['remainder_logit']:+.3f}", "[dim]everything else[/dim]")
+        total = answer["base_logit"] + sum(r["logit"] for r in answer["reasons"]) + answer["remainder_logit"]
+        table.add_row(f"[bold]{total:+.3f}[/bold]", f"= {1 / (1 + math.exp(-total)):.1%}")
+        out.print(table)
+    out.print(f"rules: {rules['points']} points, pool {rules['pool']}: {told}")
+    for warning in answer["warnings"]:
+        out.print(f"[yellow]{warning.get('message', warning)}[/yellow]")
+
+
+def demo(
+    leads: Annotated[int, typer.Option(help="Leads to simulate.", min=500)] = 20_000,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 7,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--data", help="A folder with one of the known public data sets, instead of simulating."),
+    ] = None,
+    home: Annotated[Path, typer.Option(help="Where everything of the demo goes; made anew.")] = Path("var/demo"),
+) -> None:
+    """Show the main job from end to end: import, check, train, judge, register, seal, serve, score, explain."""
+    from serving.demo import run_demo
+
+    run_demo(leads=leads, seed=seed, folder=folder, home=home)

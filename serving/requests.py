@@ -1,0 +1,138 @@
+"""A lead of the warehouse as the request that a CRM would send for it at a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from data.clock import from_us, iso
+from data.errors import DataError
+from data.tables import CUSTOM_PREFIX
+from features.facts import related_leads
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["hottest_leads", "request_of"]
+
+_LEAD = ("source", "medium", "campaign", "keyword", "landing_page", "job_title", "country")
+_ACCOUNT = ("industry", "country", "region", "employees", "annual_revenue", "founded_year")
+_EVENT = ("source", "type", "content_id", "campaign", "keyword", "channel", "duration_s", "value", "lead_id")
+Row = Mapping[str, Any]
+
+
+def request_of(connection: duckdb.DuckDBPyConnection, lead_id: str, as_of_us: int) -> dict[str, Any]:
+    """Return the request for a lead, with its events and those of its account, as they were known at `as_of`.
+
+    Raises
+    ------
+    DataError
+        If the lead is not in the warehouse, or was not known yet.
+    """
+    leads = _relatives(connection, lead_id)
+    versions = [row for row in leads if row["lead_id"] == lead_id and row["known_at"] <= as_of_us]
+    if not versions:
+        raise DataError(
+            "the lead is not in the warehouse, or was not known at that moment", hint="check id and --as-of"
+        )
+    now = max(versions, key=lambda row: row["known_at"])
+    related = related_leads(lead_id, as_of_us, leads=leads)
+    request: dict[str, Any] = {
+        "lead": {
+            "lead_id": lead_id,
+            "created_at": iso(from_us(now["created_at"])),
+            **_filled(now, _LEAD),
+            "contact": _contact(connection, lead_id, as_of_us),
+            "custom": {
+                name.removeprefix(CUSTOM_PREFIX): value
+                for name, value in now.items()
+                if name.startswith(CUSTOM_PREFIX) and value is not None
+            },
+        },
+        "events": _events(connection, sorted(related.own), as_of_us),
+        "as_of": iso(from_us(as_of_us)),
+    }
+    if related.others is not None:
+        account = _account(connection, now["account_id"], as_of_us)
+        request["lead"]["account"] = account | {"events": _events(connection, sorted(related.others), as_of_us)}
+    return request
+
+
+def hottest_leads(probabilities: Mapping[str, float], count: int) -> list[str]:
+    """Return the ids of the best open leads, ties by id.
+
+    Examples
+    --------
+    >>> hottest_leads({"b": 0.2, "a": 0.2, "c": 0.1}, 2)
+    ['a', 'b']
+    """
+    return sorted(probabilities, key=lambda lead_id: (-probabilities[lead_id], lead_id))[:count]
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[object]) -> list[dict[str, Any]]:
+    """Return rows as dictionaries, moments as microseconds UTC."""
+    described = connection.execute(f"DESCRIBE {query}", parameters).fetchall()
+    moments = [f"EPOCH_US({name}) AS {name}" for name, kind, *_ in described if kind.startswith("TIMESTAMP")]
+    replaced = f"SELECT * REPLACE ({', '.join(moments)}) FROM ({query})" if moments else query  # noqa: S608 - own queries
+    found = connection.execute(replaced, parameters)
+    names = [column[0] for column in found.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def _relatives(connection: duckdb.DuckDBPyConnection, lead_id: str) -> list[dict[str, Any]]:
+    """Return all versions of the leads of the lead's person and of every account it ever had."""
+    return _rows(
+        connection,
+        """
+        SELECT * FROM leads WHERE lead_id = $1
+            OR person_id IN (SELECT person_id FROM leads WHERE lead_id = $1)
+            OR account_id IN (SELECT account_id FROM leads WHERE lead_id = $1)
+        """,
+        [lead_id],
+    )
+
+
+def _contact(connection: duckdb.DuckDBPyConnection, lead_id: str, as_of_us: int) -> dict[str, str]:
+    rows = _rows(
+        connection,
+        """
+        SELECT name, email, phone FROM contacts WHERE lead_id = ? AND EPOCH_US(known_at) <= ?
+        ORDER BY known_at DESC LIMIT 1
+        """,
+        [lead_id, as_of_us],
+    )
+    return {name: value for name, value in rows[0].items() if value is not None} if rows else {}
+
+
+def _account(connection: duckdb.DuckDBPyConnection, account_id: str, as_of_us: int) -> dict[str, Any]:
+    rows = _rows(
+        connection,
+        "SELECT * FROM accounts WHERE account_id = ? AND EPOCH_US(known_at) <= ? ORDER BY known_at DESC LIMIT 1",
+        [account_id, as_of_us],
+    )
+    return _filled(rows[0], _ACCOUNT) if rows else {}
+
+
+def _events(connection: duckdb.DuckDBPyConnection, lead_ids: list[str], as_of_us: int) -> list[dict[str, Any]]:
+    rows = _rows(
+        connection,
+        """
+        SELECT * FROM events
+        WHERE lead_id IN (SELECT UNNEST($1::VARCHAR[])) AND EPOCH_US(occurred_at) < $2 AND EPOCH_US(known_at) <= $2
+        ORDER BY occurred_at, source, event_id
+        """,
+        [lead_ids, as_of_us],
+    )
+    return [
+        {
+            "id": row["event_id"],
+            "occurred_at": iso(from_us(row["occurred_at"])),
+            "known_at": iso(from_us(row["known_at"])),
+            **_filled(row, _EVENT),
+        }
+        for row in rows
+    ]
+
+
+def _filled(row: Row, names: Sequence[str]) -> dict[str, Any]:
+    return {name: row[name] for name in names if row[name] is not None}

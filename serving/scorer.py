@@ -1,0 +1,287 @@
+"""One lead in, the answer out: probability, reasons and the rules beside them. Knows nothing of the web.
+
+`score` is a pure function of the request, the bundle and `as_of`: it reads no clock, no store and no file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from data.clock import from_us, iso
+from data.errors import DataError
+from features.catalogue import WINDOWS_DAYS, build_catalogue
+from features.definitions import AccountAttribute, Catalogue, Filled, LeadAttribute
+from features.memory import Evaluator
+from features.words import EVENT_TYPES
+from serving.facts import custom_kinds, to_facts
+from serving.notices import Notice, tell
+from serving.payload import ScoreRequest, parse_item
+from serving.problems import PayloadError
+from serving.reasons import ReasonTeller
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from features.scorecard import Condition, RulesResult, Scorecard
+    from features.words import Language
+    from training.bundle import Answer, Bundle
+
+__all__ = ["Agreement", "Scorer", "agreement", "rules_catalogue"]
+
+Agreement = Literal["both_high", "both_low", "model_higher", "rules_higher"]
+
+# The default grades and pools call A and B high: the leads that a person works on now.
+_HIGH_BANDS = 2
+
+
+@dataclass(frozen=True)
+class _Identity:
+    """What every answer of a bundle repeats about it."""
+
+    told: dict[str, Any]
+    horizon_days: float | None
+    little_data: bool
+
+
+class Scorer:
+    """Answers for leads from a bundle or, without one, from the rules alone.
+
+    Parameters
+    ----------
+    bundle
+        The sealed model, or None.
+    fallback
+        The scorecard that answers where there is no bundle; a bundle brings its own.
+    timezone
+        IANA zone in which days are counted without a bundle; a bundle brings its own.
+
+    Examples
+    --------
+    >>> from features.scorecard import load_scorecard
+    >>> from serving.payload import parse_request
+    >>> request = parse_request(b'{"lead": {"lead_id": "L-1", "account": {"employees": 800}}}')
+    >>> answer = Scorer(None, load_scorecard()).score(request, as_of_us=0)
+    >>> answer["source"], answer["probability"], answer["rules"]["points"]
+    ('rules', None, 30)
+    """
+
+    def __init__(self, bundle: Bundle | None, fallback: Scorecard, *, timezone: str = "UTC") -> None:
+        self.bundle = bundle
+        self.scorecard = fallback if bundle is None else bundle.scorecard
+        self.catalogue = rules_catalogue(fallback, timezone=timezone) if bundle is None else bundle.catalogue
+        self._custom = custom_kinds(self.catalogue)
+        self._teller = ReasonTeller(self.catalogue)
+        self._evaluator = Evaluator(self.catalogue)
+        self._identity = None if bundle is None else _identity(bundle)
+        self._fields = _request_fields(self.catalogue)
+
+    @property
+    def model(self) -> dict[str, Any] | None:
+        """Name, version, digest and cutoff of the model; None where the rules answer."""
+        return None if self._identity is None else self._identity.told
+
+    @property
+    def horizon_days(self) -> float | None:
+        """The horizon of the probability; None where the rules answer."""
+        return None if self._identity is None else self._identity.horizon_days
+
+    def score(self, request: ScoreRequest, *, as_of_us: int, language: Language = "en") -> dict[str, Any]:
+        """Return the answer for one lead, ready for JSON.
+
+        Parameters
+        ----------
+        request
+            The checked request.
+        as_of_us
+            The moment of the prediction where the request names none, in microseconds UTC.
+        language
+            Of reasons and warnings.
+
+        Raises
+        ------
+        PayloadError
+            If the facts contradict each other or the catalogue; the field is named.
+        """
+        as_of_us = as_of_us if request.as_of is None else request.as_of
+        facts, notices = to_facts(request, as_of_us, custom=self._custom)
+        values = self._evaluator(facts, as_of_us)
+        head = {"lead_id": request.lead.lead_id, "as_of": iso(from_us(as_of_us))}
+        if self.bundle is None:
+            return head | _rules_only(self.scorecard.evaluate(values), tell(notices, language))
+        answer = self.bundle.answer_values(values, profile_only=facts.events is None)
+        return head | self._model_answer(self.bundle, answer, notices, language)
+
+    def score_many(
+        self, items: Sequence[object], *, as_of_us: int, language: Language = "en"
+    ) -> list[dict[str, Any] | PayloadError]:
+        """Return for each unchecked item, in order, its answer or what is wrong with it; one never harms another."""
+        found: list[dict[str, Any] | PayloadError] = []
+        for position, item in enumerate(items):
+            try:
+                request = parse_item(item, position)
+            except PayloadError as error:
+                found.append(error)
+                continue
+            try:
+                found.append(self.score(request, as_of_us=as_of_us, language=language))
+            except PayloadError as error:
+                found.append(error.below(f"leads.{position}"))
+        return found
+
+    def _model_answer(
+        self, bundle: Bundle, answer: Answer, notices: list[Notice], language: Language
+    ) -> dict[str, Any]:
+        reasons, remainder = self._teller.tell(answer, language)
+        probability = answer.probability
+        grade = bundle.grade(probability)
+        notices = notices + [Notice("unknown_category", self._fields[name]) for name in answer.unknown]
+        if self._identity is not None and self._identity.little_data:
+            notices.append(Notice("little_data"))
+        return {
+            "horizon_days": self.horizon_days,
+            "source": answer.source,
+            "probability": probability,
+            "interval": None,
+            "score": bundle.score(probability),
+            "grade": grade,
+            "base_logit": answer.base_logit,
+            "remainder_logit": remainder,
+            "reasons": reasons,
+            "rules": _rules(answer.rules),
+            "agreement": agreement(
+                grade, [band.grade for band in bundle.grades], answer.rules.pool, _pools(bundle.scorecard)
+            ),
+            "warnings": tell(notices, language),
+            "model": self.model,
+        }
+
+
+def agreement(grade: str, grades: Sequence[str], pool: str, pools: Sequence[str]) -> Agreement:
+    """Compare model and rules: high is one of the two best grades or pools, never the last one.
+
+    Examples
+    --------
+    >>> agreement("B", ["A", "B", "C", "D"], "C", ["A", "B", "C"])
+    'model_higher'
+    """
+    model_high, rules_high = _is_high(grade, grades), _is_high(pool, pools)
+    if model_high == rules_high:
+        return "both_high" if model_high else "both_low"
+    return "model_higher" if model_high else "rules_higher"
+
+
+def _is_high(band: str, bands: Sequence[str]) -> bool:
+    return band in bands[: min(_HIGH_BANDS, len(bands) - 1)]
+
+
+def _pools(scorecard: Scorecard) -> list[str]:
+    return [pool.pool for pool in scorecard.pools]
+
+
+def _rules(result: RulesResult) -> dict[str, Any]:
+    return {
+        "points": result.points,
+        "pool": result.pool,
+        "assign_within_minutes": result.assign_within_minutes,
+        "fired": [{"rule": rule.rule, "points": rule.points} for rule in result.fired],
+    }
+
+
+def _rules_only(result: RulesResult, warnings: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the answer where there is no model: its fields are null, and the source says why."""
+    model_fields = ("probability", "interval", "score", "grade", "base_logit", "remainder_logit", "reasons")
+    return {
+        "horizon_days": None,
+        "source": "rules",
+        **dict.fromkeys(model_fields),
+        "rules": _rules(result),
+        "agreement": None,
+        "warnings": warnings,
+        "model": None,
+    }
+
+
+def _identity(bundle: Bundle) -> _Identity:
+    manifest = bundle.manifest
+    told = {
+        "name": manifest.get("name"),
+        "version": _version(bundle),
+        "bundle": bundle.digest,
+        "cutoff": manifest.get("cutoff"),
+    }
+    horizon = manifest.get("horizon_days")
+    whole = isinstance(horizon, float) and horizon.is_integer()
+    return _Identity(told, int(horizon) if whole else horizon, bool(manifest.get("little_data")))  # type: ignore[arg-type]
+
+
+def _version(bundle: Bundle) -> str | None:
+    """Return the registry's version from `publication.json`, which lies beside the hashed content."""
+    try:
+        version = json.loads((bundle.folder / "publication.json").read_text("utf-8")).get("version")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return None if version is None else str(version)
+
+
+def _request_fields(catalogue: Catalogue) -> dict[str, str]:
+    """Return for each feature that is an attribute the field of the request it comes from."""
+    found = {}
+    for feature in catalogue.features:
+        compute = feature.compute
+        if isinstance(compute, AccountAttribute):
+            found[feature.name] = f"lead.account.{compute.column}"
+        elif isinstance(compute, LeadAttribute | Filled):
+            derived = {"seniority": "job_title", "email_domain_kind": "contact.email"}
+            column = derived.get(compute.column, compute.column).replace("custom_", "custom.", 1)
+            found[feature.name] = f"lead.{column}"
+    return found
+
+
+def rules_catalogue(scorecard: Scorecard, *, timezone: str = "UTC") -> Catalogue:
+    """Return the catalogue of just the features that a scorecard reads, for when no bundle brings one.
+
+    Event types and customer columns are told from the features' names.
+
+    Raises
+    ------
+    DataError
+        If a rule reads what no standard feature is called.
+
+    Examples
+    --------
+    >>> from features.scorecard import load_scorecard
+    >>> rules_catalogue(load_scorecard()).names
+    ('seniority', 'industry', 'employees', 'whitepaper_downloads_30d')
+    """
+    read = scorecard.features()
+    custom = {
+        name.removeprefix("custom_"): _custom_kind(scorecard, name) for name in read if name.startswith("custom_")
+    }
+    standard = build_catalogue(event_types=EVENT_TYPES, custom=custom, timezone=timezone)
+    stems = {_stem(name) for name in read - set(standard.names)}
+    whole = build_catalogue(event_types={*EVENT_TYPES, *filter(None, stems)}, custom=custom, timezone=timezone)
+    lost = sorted(read - set(whole.names))
+    if lost:
+        raise DataError(f"scorecard {scorecard.name!r} reads {', '.join(lost)}, which are no features")
+    return whole.keep(read)
+
+
+def _stem(name: str) -> str | None:
+    windows = "|".join(f"{days}d" for days in WINDOWS_DAYS)
+    match = re.fullmatch(rf"(.+)_(?:{windows}|days_since)", name)
+    return match[1] if match else None
+
+
+def _custom_kind(scorecard: Scorecard, name: str) -> Literal["numeric", "categorical"]:
+    """Say numeric where some rule compares the column with a number."""
+    pending: list[Condition] = [rule.when for rule in scorecard.rules]
+    while pending:
+        condition = pending.pop()
+        pending += [*(condition.any_ or ()), *(condition.all_ or ()), *((condition.not_,) if condition.not_ else ())]
+        numbers = [bound for _, bound in condition.compared if isinstance(bound, int | float)]
+        if condition.feature == name and numbers:
+            return "numeric"
+    return "categorical"

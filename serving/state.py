@@ -1,0 +1,49 @@
+"""What answers at the moment: one scorer and where it came from, replaced as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from features.scorecard import load_scorecard
+from serving.loading import choose_bundle
+from serving.scorer import Scorer
+
+if TYPE_CHECKING:
+    from data.settings import Settings
+
+__all__ = ["Answering", "ServingState", "answering"]
+
+
+@dataclass(frozen=True)
+class Answering:
+    """A scorer, the pointer that named its bundle, and why other bundles were refused."""
+
+    scorer: Scorer
+    pointer: str | None = None
+    refused: tuple[str, ...] = ()
+
+
+class ServingState:
+    """Holds what answers. A request takes `now` once, so that no answer mixes two bundles."""
+
+    def __init__(self, now: Answering | None = None) -> None:
+        self.now = now
+
+    @property
+    def ready(self) -> bool:
+        """Whether anything can answer; the rules alone can."""
+        return self.now is not None
+
+
+def answering(settings: Settings) -> Answering:
+    """Load the best bundle of the settings and the scorecard that answers without one.
+
+    Raises
+    ------
+    DataError
+        If the scorecard is broken: then not even the rules could answer.
+    """
+    fallback = load_scorecard(settings.scorecard, target_industries=settings.target_industries)
+    loaded = choose_bundle(settings.bundles_dir)
+    return Answering(Scorer(loaded.bundle, fallback, timezone=settings.timezone), loaded.pointer, loaded.refused)
