@@ -86,7 +86,13 @@ def run_import(folder: Path, mapping: str | Path, settings: Settings) -> ImportR
     from data.warehouse import Warehouse
 
     with step(f"importing {folder}") as tell:
-        return import_export(folder, load_mapping(mapping), Warehouse(settings.warehouse_dir), progress=tell)
+        return import_export(
+            folder,
+            load_mapping(mapping),
+            Warehouse(settings.warehouse_dir),
+            progress=tell,
+            threads=settings.query_threads,
+        )
 
 
 def show_import(report: ImportReport) -> None:

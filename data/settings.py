@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -43,7 +44,11 @@ class Plan(BaseModel):
 
 
 class Settings(BaseSettings):
-    """Everything that may differ between two installations. Unknown keys are refused."""
+    """Everything that may differ between two installations. Unknown keys are refused.
+
+    `threads` are LightGBM's: another number gives another model in the last bits. `query_threads` are DuckDB's, whose
+    answers are whole numbers and the same for any number of threads.
+    """
 
     model_config = SettingsConfigDict(env_prefix="CLEW_", yaml_file="clew.yaml", frozen=True, extra="forbid")
 
@@ -58,6 +63,7 @@ class Settings(BaseSettings):
     capacity: int = Field(40, ge=1)
     seed: int = 7
     threads: int = Field(1, ge=1)
+    query_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     host: str = "127.0.0.1"
     port: int = Field(8020, ge=1, le=65535)
     workers: int = Field(1, ge=1)

@@ -33,7 +33,7 @@ def features(
     settings = load_settings()
     warehouse = Warehouse(settings.warehouse_dir)
     as_of_us = to_us(parse_moment(as_of))
-    with warehouse.connect(threads=settings.threads) as connection:
+    with warehouse.connect(threads=settings.query_threads) as connection:
         catalogue = catalogue_of(connection, warehouse, cutoff_us=as_of_us, timezone=settings.timezone)
         if listed:
             print_json([feature.model_dump() for feature in catalogue.features])

@@ -38,7 +38,8 @@ def build_bento(store: Path | None = None) -> Built:
     InfrastructureError
         If BentoML cannot build it; the last line of its output is told.
     """
-    environment = {**os.environ, "BENTOML_DO_NOT_TRACK": "True"}
+    # BentoML wraps what it prints at the width of the terminal, paths too.
+    environment = {**os.environ, "BENTOML_DO_NOT_TRACK": "True", "COLUMNS": "10000"}
     if store is not None:
         environment["BENTOML_HOME"] = str(store.absolute())
     command = [sys.executable, "-m", "bentoml", "build", "-f", str(BENTOFILE), "--output", "tag", str(ROOT)]

@@ -23,7 +23,7 @@ NOTICES: Mapping[str, Words] = MappingProxyType(
             en="{field} is no column that the model knows; it was not used", zh="{field} 不是模型认识的列，未使用"
         ),
         "unknown_category": Words(
-            en="the value of {field} is none that the model has learnt from often enough; it counts as “other”",
+            en="{field} holds a value that the model has hardly or never seen; it counts as “other”",
             zh="{field} 的取值在训练数据中没有或过少，按“其他”处理",
         ),
         "events_after_as_of": Words(

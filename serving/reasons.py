@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["MOST_REASONS", "ReasonTeller", "format_number"]
 
 MOST_REASONS = 5
+# Where five a side leave much untold, more are told: a remainder that outweighs the reasons explains nothing.
+_AT_MOST = 10
+_UNTOLD_SHARE = 0.2
 _MOST_EVIDENCE = 3
 # Less than a hundredth of log-odds moves no probability by more than a quarter of a percentage point.
 _SMALLEST = 0.01
@@ -67,12 +70,11 @@ class ReasonTeller:
         self._features = {feature.name: feature for feature in catalogue.features}
 
     def tell(self, answer: Answer, language: Language) -> tuple[list[dict[str, Any]], float]:
-        """Return up to five reasons for and five against, the largest first, and the remainder of the log-odds."""
-        ranked = sorted(answer.groups.items(), key=lambda item: (-abs(item[1]), item[0]))
-        ranked = [(group, logit) for group, logit in ranked if abs(logit) >= _SMALLEST]
-        helping = [item for item in ranked if item[1] > 0][:MOST_REASONS]
-        hurting = [item for item in ranked if item[1] < 0][:MOST_REASONS]
-        told = sorted([*helping, *hurting], key=lambda item: (-abs(item[1]), item[0]))
+        """Return five reasons for and five against, the largest first, and the remainder of the log-odds.
+
+        Up to ten a side are told as long as the untold ones hold more than a fifth of all that was contributed.
+        """
+        told = _worth_telling(answer.groups)
         parts = self._parts(answer, {group for group, _ in told})
         events_known = answer.source == "model"
         reasons = [_reason(group, logit, parts[group], language, events_known=events_known) for group, logit in told]
@@ -89,6 +91,22 @@ class ReasonTeller:
         for parts in found.values():
             parts.sort(key=lambda part: -abs(part.logit))
         return found
+
+
+def _worth_telling(groups: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return the groups to tell, the largest first."""
+    ranked = sorted(groups.items(), key=lambda item: (-abs(item[1]), item[0]))
+    untold = total = sum(abs(logit) for _, logit in ranked)
+    told: list[tuple[str, float]] = []
+    sides = {True: 0, False: 0}
+    for group, logit in ranked:
+        side = logit > 0
+        enough = _AT_MOST if untold > _UNTOLD_SHARE * total else MOST_REASONS
+        if abs(logit) >= _SMALLEST and sides[side] < enough:
+            told.append((group, logit))
+            sides[side] += 1
+            untold -= abs(logit)
+    return told
 
 
 def _reason(group: str, logit: float, parts: list[_Part], language: Language, *, events_known: bool) -> dict[str, Any]:
@@ -123,7 +141,7 @@ def _text(feature: Feature, value: Attribute, language: Language, *, events_know
     number = _days(value) if isinstance(feature.compute, LeadAge | Recency) else format_number(value)
     # The English phrases are in the plural; with one the label reads better than a wrong ending.
     if feature.phrase is not None and value > 0 and not (language == "en" and number in {"1", "<1"}):
-        return feature.phrase.in_language(language).format(n=number)
+        return feature.phrase.in_language(language).replace("{n}", number)
     return label + colon + number
 
 

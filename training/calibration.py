@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from training.model import Calibrator
 
-__all__ = ["earned_platt", "fit_platt"]
+__all__ = ["fit_platt"]
 
 # Below this many wins (or losses) a slope says more about luck than about the model.
 MIN_EVENTS = 30
@@ -44,32 +42,3 @@ def fit_platt(margin: NDArray[np.float64], y_obs: NDArray[np.int64]) -> Calibrat
         if np.abs(step).max() < 1e-10:
             break
     return Calibrator(a, b) if a > 0 and np.isfinite([a, b]).all() else Calibrator()
-
-
-def earned_platt(margins: Sequence[NDArray[np.float64]], y_obs: Sequence[NDArray[np.int64]]) -> Calibrator:
-    """Fit Platt on pooled out-of-time margins if it has shown to help forward in time, else keep the identity.
-
-    Fold models see fewer rows than the refit that ships, so their margins are narrower and a slope fitted on them can
-    be too steep; a drifting base rate moves the intercept. The calibrator therefore has to earn its place: fitted on
-    the earlier folds it must lower the log loss of each later one, by more than one standard error over all.
-
-    Parameters
-    ----------
-    margins, y_obs
-        One array a forward fold, in order of time.
-    """
-    gains = []
-    for k in range(1, len(margins)):
-        early = fit_platt(np.concatenate(margins[:k]), np.concatenate(y_obs[:k]))
-        gains.append(_loss(margins[k], y_obs[k]) - _loss(early.logit(margins[k]), y_obs[k]))
-    if not gains:
-        return Calibrator()
-    pooled = np.concatenate(gains)
-    error = float(pooled.std()) / np.sqrt(len(pooled))
-    if pooled.mean() <= error or min(float(gain.mean()) for gain in gains) < 0:
-        return Calibrator()
-    return fit_platt(np.concatenate(margins), np.concatenate(y_obs))
-
-
-def _loss(margin: NDArray[np.float64], y_obs: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.asarray(np.logaddexp(0, margin) - y_obs * margin)

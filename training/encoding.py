@@ -73,13 +73,10 @@ class CategoryCode(_Code):
     def codes(self, values: Sequence[Attribute] | NDArray[np.object_]) -> NDArray[np.int64]:
         """Return the code of each value."""
         table: dict[Attribute, int] = {level: k + _FIRST_LEVEL for k, level in enumerate(self.levels)}
-        return np.fromiter((self._code(table, value) for value in values), np.int64, len(values))
-
-    @staticmethod
-    def _code(table: Mapping[Attribute, int], value: Attribute) -> int:
-        if value is None or value != value:  # noqa: PLR0124 - NaN is the only value unequal to itself
-            return MISSING
-        return table.get(value, OTHER)
+        table[None] = MISSING
+        known = [table.get(value, OTHER) for value in values]
+        # NaN, the only value unequal to itself, is missing as well.
+        return np.array([MISSING if v != v else k for v, k in zip(values, known, strict=True)], np.int64)  # noqa: PLR0124
 
 
 class Encoding(BaseModel):

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 RARE = 20
-_CALIBRATION_FOLDS = 5
+_CALIBRATION_FOLDS = 3
 _LEAST_SLOPE = 1e-6
 # A column called team, stage or tags would otherwise be taken for Odoo's own.
 _FIELD = "field "

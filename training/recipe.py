@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.catalogue import Catalogue
-from training.calibration import earned_platt
+from training.calibration import fit_platt
 from training.encoding import Encoding, learn_encoding
 from training.linear import LinearPart, fit_linear
 from training.model import Calibrator, LinearTrees
@@ -109,7 +109,7 @@ def choose(rows: Rows, *, monthly_only: bool, seed: int = 7, progress: Progress 
         seed=seed,
         folds=len(folds),
         purged=all(fold.purged for fold in folds),
-        calibrator=earned_platt(margins, [t.y_obs for t in tried]),
+        calibrator=fit_platt(np.concatenate(margins), np.concatenate([t.y_obs for t in tried])),
         evidence=evidence,
     )
 

@@ -74,7 +74,7 @@ def train(warehouse: Warehouse, settings: Settings, *, as_of: datetime, progress
         If there is too little history to judge forward in time.
     """
     plan, scorecard, cutoff_us = plan_of(settings, warehouse), scorecard_of(settings), to_us(as_of)
-    with warehouse.connect(threads=settings.threads) as connection:
+    with warehouse.connect(threads=settings.query_threads) as connection:
         catalogue = catalogue_of(
             connection, warehouse, cutoff_us=cutoff_us, timezone=settings.timezone, wanted=scorecard.features()
         )

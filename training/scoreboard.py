@@ -99,6 +99,8 @@ class Scoreboard:
         ahead = [method for method in others if self.significantly_better(method, metric.name)]
         behind = [method for method in others if self.significantly_worse(method, metric.name)]
         level = [method for method in others if method not in (*ahead, *behind)]
+        if len(behind) == len(others) > 3:
+            return f"{metric.label}: {self.model} is ahead of all {len(others)} others"
         parts = [
             f"behind {_listed(ahead)}" if ahead else "",
             f"ahead of {_listed(behind)}" if behind else "",
@@ -172,7 +174,7 @@ def scoreboard(
     periods
         The list each row stands on (the month of its cross-section): wins at capacity are counted on each list apart.
     replicates
-        Draws of the bootstrap.
+        Draws of the bootstrap; groups get half as many.
     level
         Level of all intervals.
 
@@ -208,7 +210,7 @@ def scoreboard(
             clusters=np.asarray(clusters)[mask],
             capacity=capacity,
             rng=rng,
-            replicates=replicates,
+            replicates=replicates if group == EVERYONE else max(replicates // 2, 1),
             periods=None if periods is None else np.asarray(periods)[mask],
         )
         counts = {"n": int(mask.sum()), "wins": int(observed[mask].sum())}
