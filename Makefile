@@ -5,7 +5,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PACKAGES := clew.py data features training serving monitoring tests
+PACKAGES := clew.py data features training serving monitoring notebooks tests
 
 # One thread each: LightGBM, BLAS and OpenMP wait for each other on a busy machine.
 export OMP_NUM_THREADS := 1
@@ -51,11 +51,12 @@ bench: $(READY) ## Measure against peers in the same run; NAME=... for one
 evidence: $(READY) ## Run in full what the tests run scaled down
 	CLEW_EVIDENCE=1 $(BIN)/pytest -n 2 --dist loadfile -m evidence
 
+# The second follows the first, so that what serves is what was tested.
 lock: $(READY) ## Resolve the locks anew for Python 3.11 to 3.13
 	$(BIN)/uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-header --generate-hashes -q \
 		pyproject.toml --extra train --group dev -o requirements.lock
 	$(BIN)/uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-header --generate-hashes -q \
-		pyproject.toml -o requirements-serve.lock
+		pyproject.toml --constraints requirements.lock -o requirements-serve.lock
 
 clean: ## Remove the environment and caches; never data
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -53,13 +53,13 @@ def from_us(us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=us)
 
 
-def parse_moment(text: str) -> datetime:
+def parse_moment(text: str, *, field: str = "") -> datetime:
     """Read an ISO 8601 time with an offset, or a bare date as midnight UTC.
 
     Raises
     ------
     DataError
-        If the text is no time, or a time of day without an offset.
+        If the text is no time, or a time of day without an offset; `field` says in the message what was read.
 
     Examples
     --------
@@ -68,18 +68,22 @@ def parse_moment(text: str) -> datetime:
     >>> parse_moment("2026-11-01T08:00:00+08:00").isoformat()
     '2026-11-01T00:00:00+00:00'
     """
+    told = f"{field}: " if field else ""
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
         raise DataError(
-            f"a time was expected, a text of {len(text)} characters came",
+            f"{told}a time was expected, a text of {len(text)} characters came",
             hint="write it as 2026-11-21 or 2026-11-21T08:00:00Z",
         ) from None
     if moment.tzinfo is None:
         if len(text.strip()) > len("2026-11-01"):
-            raise DataError("a time without an offset was given", hint="add Z or an offset such as +08:00")
+            raise DataError(f"{told}a time without an offset was given", hint="add Z or an offset such as +08:00")
         moment = moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise DataError(f"{told}a time outside the years 1 to 9999 was given", hint="check the year") from None
 
 
 def iso(moment: datetime) -> str:

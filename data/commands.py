@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data.console import console, next_steps, print_json, step
+from data.console import console, next_steps, print_json, step, typed
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from data.import_report import ImportReport
     from data.settings import Settings
 
-__all__ = ["register"]
+__all__ = ["cutoff_of", "register", "require_leads", "run_checks", "run_import", "show_import"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write the result as JSON to standard output.")]
 
@@ -27,35 +29,52 @@ def register(app: typer.Typer) -> None:
 
 
 def init() -> None:
-    """Make the folders and the MLflow database that the other commands use."""
+    """Make the folders that the other commands use, and say where they are."""
+    from data.errors import InfrastructureError
     from data.settings import load_settings
 
     settings = load_settings()
-    for folder in (settings.home, settings.warehouse_dir, settings.bundles_dir):
-        folder.mkdir(parents=True, exist_ok=True)
-    console().print(f"warehouse {settings.warehouse_dir}, bundles {settings.bundles_dir}")
-    next_steps(("clew simulate --leads 20000", "make a B2B team's CRM export to try with"))
+    for folder in (settings.home, settings.warehouse_dir, settings.bundles_dir, settings.mlruns):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InfrastructureError(
+                f"{folder} cannot be made: {error.strerror}",
+                hint="check its rights, or set CLEW_HOME, CLEW_WAREHOUSE, CLEW_BUNDLES or CLEW_MLRUNS to another place",
+            ) from None
+    console().print(
+        f"warehouse {settings.warehouse_dir}, bundles {settings.bundles_dir}, MLflow {settings.mlruns}",
+        markup=False,
+        soft_wrap=True,
+    )
+    next_steps(
+        ("clew simulate --leads 20000", "make a B2B team's CRM export to try with"),
+        ("clew import FOLDER --mapping salesforce", "bring your own export (or hubspot, dynamics, odoo, a YAML file)"),
+    )
 
 
 def simulate(
     leads: Annotated[int, typer.Option(help="Leads to make, duplicates included.", min=20)] = 20_000,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 7,
-    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("var/simulated"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; default: simulated, in the home folder.")
+    ] = None,
     months: Annotated[int, typer.Option(help="Months of history.", min=1)] = 24,
     engagement: Annotated[float, typer.Option(help="Factor on the number of events.")] = 1.0,
 ) -> None:
     """Make the CRM export of a B2B team, with the true probabilities kept apart."""
+    from data.settings import load_settings
     from data.simulator import simulate as run
 
+    target = out or load_settings().home / "simulated"
     with step(f"simulating {leads:,} leads") as tell:
-        report = run(leads=leads, seed=seed, out=out, months=months, engagement=engagement, progress=tell)
+        report = run(leads=leads, seed=seed, out=target, months=months, engagement=engagement, progress=tell)
     console().print(
         f"{report.leads:,} leads of {report.people:,} people, {report.events:,} events, "
         f"{report.won:,} won, {report.lost:,} lost, {report.open:,} open"
     )
-    next_steps(
-        (f"clew import {report.export} --mapping {report.export / 'mapping.yaml'}", "bring it into the warehouse")
-    )
+    mapping = report.export / "mapping.yaml"
+    next_steps((typed("clew", "import", report.export, "--mapping", mapping), "bring it into the warehouse"))
 
 
 def import_(
@@ -97,6 +116,7 @@ def run_import(folder: Path, mapping: str | Path, settings: Settings) -> ImportR
 
 def show_import(report: ImportReport) -> None:
     """Print what became of every row."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("table", *("rows in", "kept", "duplicates", "quarantined", "filtered"), title="import")
@@ -104,11 +124,13 @@ def show_import(report: ImportReport) -> None:
         table.add_row(name, *(f"{n:,}" for n in (t.rows_in, t.kept, t.duplicates, t.refused, t.filtered)))
     out = console()
     out.print(table)
+    for name in report.left_out:
+        out.print(f"  {name}: left out, its file is optional and not in the folder")
     for name, t in report.tables.items():
         for reason, count in t.quarantined.items():
-            out.print(f"  [yellow]{name}: {count:,} quarantined: {reason}[/yellow]")
+            out.print(f"  [yellow]{name}: {count:,} quarantined: {escape(reason)}[/yellow]")
     if report.quarantine:
-        out.print(f"  the quarantined rows with their reasons are in {report.quarantine}")
+        out.print(f"  the quarantined rows with their reasons are in {report.quarantine}", markup=False, soft_wrap=True)
     if not report.changed:
         out.print("  nothing new: the warehouse is unchanged")
 
@@ -121,6 +143,7 @@ def check(
     from data.settings import load_settings
 
     settings = load_settings()
+    require_leads(settings)
     passed = run_checks(settings, docs or settings.home / "data-docs", as_json=as_json)
     raise typer.Exit(0 if passed else 2)
 
@@ -141,8 +164,10 @@ def run_checks(settings: Settings, docs: Path, *, as_json: bool = False) -> bool
         return report.passed
     out = console()
     out.print(
-        f"{invariants.checked} invariants hold; {len(report.results)} expectations: {len(report.failed)} not met, "
-        f"{len(report.unchecked)} could not be checked; Data Docs: {report.docs}"
+        f"{invariants.checked} invariants hold. Of {len(report.results)} expectations {len(report.failed)} are not "
+        f"met, {len(report.unchecked)} could not be checked.\nData Docs: {report.docs}",
+        markup=False,
+        soft_wrap=True,
     )
     for result in (*report.failed, *report.unchecked):
         where = f"{result.table}.{', '.join(result.columns)}" if result.columns else result.table
@@ -151,3 +176,49 @@ def run_checks(settings: Settings, docs: Path, *, as_json: bool = False) -> bool
         if count:
             out.print(f"  [dim]{table}: {count:,} rows speak of leads that were not imported[/dim]")
     return report.passed
+
+
+def require_leads(settings: Settings) -> int:
+    """Return when the first lead of the warehouse became known, in microseconds UTC.
+
+    Raises
+    ------
+    DataError
+        If nothing has been imported yet.
+    """
+    from data.errors import DataError
+    from data.warehouse import Warehouse
+
+    parts = [part for part in Warehouse(settings.warehouse_dir).manifest().parts if part.table == "leads"]
+    first = [low for part in parts for low in part.times["known_at"][:1] if low is not None]
+    if not first:
+        raise DataError(
+            f"the warehouse {settings.warehouse_dir} holds no leads",
+            hint="bring some with `clew import FOLDER --mapping NAME`, or name another place with CLEW_HOME",
+        )
+    return min(first)
+
+
+def cutoff_of(as_of: str | None, settings: Settings) -> datetime:
+    """Return the moment that `--as-of` names, by default the present.
+
+    Raises
+    ------
+    DataError
+        If the text is no time, or the warehouse holds no leads.
+    UsageError
+        If the moment lies in the future, where nothing is known yet, or before the first lead.
+    """
+    from data.clock import from_us, iso, now, parse_moment, to_us
+    from data.errors import UsageError
+
+    first_us, present = require_leads(settings), now()
+    moment = parse_moment(as_of, field="--as-of") if as_of else present
+    if moment > present:
+        raise UsageError(f"--as-of: {iso(moment)} lies in the future", hint="leave it out for the present moment")
+    if to_us(moment) < first_us:
+        raise UsageError(
+            f"--as-of: {iso(moment)} lies before the first lead of {iso(from_us(first_us))}",
+            hint="name a later moment, or import older leads",
+        )
+    return moment

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["console", "next_steps", "print_json", "program", "step"]
+    from data.errors import ClewError
+
+__all__ = ["console", "next_steps", "print_json", "program", "sentences", "show_error", "step", "typed"]
 
 
 def console() -> Console:
@@ -28,35 +32,78 @@ def print_json(value: Any) -> None:  # noqa: ANN401 - anything that JSON can car
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
 
 
-def program() -> str:
-    """Return how the program was called, so that a printed next step can be typed as it stands.
+def program(name: str = "clew") -> str:
+    """Return how to call a program of this environment, so that a printed command can be typed as it stands.
+
+    The plain name where the shell finds the same program, else its path, from here where it lies below.
 
     Examples
     --------
-    >>> isinstance(program(), str)
+    >>> program("no-such-program").endswith(" -m no-such-program")
     True
     """
-    import shutil
-
+    beside = Path(sys.executable).parent / name
     called = Path(sys.argv[0])
-    if called.name != "clew":
-        called = Path(sys.executable).parent / "clew"
-    found = shutil.which("clew")
-    if found and Path(found).resolve() == called.resolve():
-        return "clew"
+    if name == "clew" and called.name == "clew" and called.is_file():
+        beside = called
+    if not beside.is_file():
+        return f"{_from_here(Path(sys.executable))} -m {name}"
+    found = shutil.which(name)
+    return name if found and Path(found).resolve() == beside.resolve() else _from_here(beside)
+
+
+def _from_here(path: Path) -> str:
     try:
-        return str(called.absolute().relative_to(Path.cwd()))
+        near = path.absolute().relative_to(Path.cwd())
     except ValueError:
-        return str(called)
+        near = path.absolute()
+    return shlex.quote(str(near))
+
+
+def typed(*words: object) -> str:
+    """Return the words as one command line that a shell splits into the same words.
+
+    Examples
+    --------
+    >>> typed("clew", "import", "My Export")
+    "clew import 'My Export'"
+    """
+    return shlex.join(map(str, words))
 
 
 def next_steps(*steps: tuple[str, str]) -> None:
-    """Say what to type next: pairs of a command (without the program) and what it does."""
+    """Say what to type next: pairs of a command line and what it does; clew and mlflow are named so that they run."""
+    from rich.text import Text
+
     out = console()
     out.print("\n[bold]Next[/bold]")
     for command, what in steps:
-        shown = command.replace("clew ", f"{program()} ", 1) if command.startswith("clew ") else command
-        out.print(f"  [cyan]{shown}[/cyan]\n      {what}", soft_wrap=True)
+        name, _, rest = command.partition(" ")
+        shown = f"{program(name)} {rest}".rstrip() if name in {"clew", "mlflow"} else command
+        out.print(Text.assemble("  ", (shown, "cyan"), f"\n      {what}"), soft_wrap=True)
+
+
+def show_error(error: ClewError) -> None:
+    """Write an error for people: what is wrong, then what to do about it."""
+    from rich.text import Text
+
+    # Text and not markup: a message may hold brackets, and they belong to it.
+    out = console()
+    out.print(Text.assemble(("✗", "red"), " ", error.message), soft_wrap=True)
+    if error.hint:
+        out.print(Text(f"  {error.hint}"), soft_wrap=True)
+
+
+def sentences(*texts: str) -> str:
+    """Join texts as sentences: each begins with a capital and ends with a point, a semicolon ends one too.
+
+    Examples
+    --------
+    >>> sentences("log loss: clew is ahead; ROC-AUC: too", "it may be served.")
+    'Log loss: clew is ahead. ROC-AUC: too. It may be served.'
+    """
+    parts = (part.strip().rstrip(".") for text in texts for part in text.split("; "))
+    return " ".join(f"{part[0].upper()}{part[1:]}." for part in parts if part)
 
 
 @contextmanager
@@ -65,13 +112,16 @@ def step(title: str) -> Iterator[Callable[..., None]]:
 
     The callable takes a text and optionally a share of 1; on a screen that is no terminal only the end is written.
     """
+    from rich.text import Text
+
     out = console()
     started = time.monotonic()
-    with out.status(f"{title} …") as status:
+    with out.status(Text(f"{title} …")) as status:
 
         def tell(text: str, share: float | None = None) -> None:
             done = "" if share is None else f" {share:.0%}"
-            status.update(f"{title}: {text}{done}")
+            status.update(Text(f"{title}: {text}{done}"))
 
         yield tell
-    out.print(f"[green]✓[/green] {title} [dim]({time.monotonic() - started:.1f} s)[/dim]")
+    took = f" ({time.monotonic() - started:.1f} s)"
+    out.print(Text.assemble(("✓", "green"), f" {title}", (took, "dim")), soft_wrap=True)

@@ -47,7 +47,10 @@ class FileReport:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """The result of one import; `quarantine` is the folder of the quarantined rows, None where there are none."""
+    """The result of one import; `quarantine` is the folder of the quarantined rows, None where there are none.
+
+    `left_out` names the tables whose optional file was not in the folder.
+    """
 
     import_id: str
     mapping: str
@@ -56,6 +59,7 @@ class ImportReport:
     tables: Mapping[str, TableReport]
     files: Mapping[str, FileReport]
     quarantine: Path | None = None
+    left_out: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raise where a row is unaccounted for.
@@ -85,6 +89,7 @@ class ImportReport:
             "at": self.at,
             "changed": self.changed,
             "quarantine": str(self.quarantine) if self.quarantine else None,
+            "left_out": list(self.left_out),
             "tables": {
                 name: {
                     "rows_in": t.rows_in,

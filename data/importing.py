@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -115,6 +115,7 @@ def import_export(
     """
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}", hint="give the folder that holds the exported files")
+    mapping, left_out = mapping.fitting(folder)
     tell = progress or (lambda _step, _share: None)
     at = from_us(to_us(now or present()))
     with warehouse.locked():
@@ -127,7 +128,7 @@ def import_export(
                 tell("reading files", 0.0)
                 staged = _stage(con, folder, mapping, scratch)
                 job = _Job(con, mapping, warehouse, before, after, at, staged)
-                return _run(job, tell)
+                return replace(_run(job, tell), left_out=left_out)
         except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:
             raise InfrastructureError(
                 f"the import stopped on a {type(error).__name__} of disk or memory",

@@ -84,12 +84,16 @@ class _Strict(BaseModel):
 
 
 class FileSpec(_Strict):
-    """A file of the export, or several of one form by a glob; the suffix tells the format."""
+    """A file of the export, or several of one form by a glob; the suffix tells the format.
+
+    An `optional` file may be absent: the tables that read it are left out then.
+    """
 
     path: str
     delimiter: str | None = Field(None, min_length=1, max_length=1)
     encoding: str = "utf-8"
     sheet: str | None = None
+    optional: bool = False
 
     @field_validator("path")
     @classmethod
@@ -237,6 +241,10 @@ class TableSpec(_Strict):
                 return join.file, source[len(join.file) + 1 :]
         return self.from_, source
 
+    def reads(self) -> frozenset[str]:
+        """Return the files that this table is filled from, joined ones included."""
+        return frozenset((self.from_, *(join.file for join in self.join)))
+
     def needs(self) -> tuple[tuple[str, str], ...]:
         """Return every (file, column) that this table reads."""
         names = [name for spec in (*self.columns.values(), *self.custom.values()) for name in spec.sources()]
@@ -281,12 +289,37 @@ class Mapping(_Strict):
         for file in self.files:
             if not re.fullmatch(r"[a-z][a-z0-9_]*", file):
                 raise ValueError(f"files.{file}: a name of small letters, digits and _ was expected")
+        if all(file.optional for file in self.files.values()):
+            raise ValueError("files: at least one has to be there, not all can be optional")
         for file in self.ignored:
             _among(f"ignored.{file}", file, self.files, "a name under files")
         for name, spec in self.tables.items():
             _among(f"tables.{name}", name, TABLES, "a canonical table")
             _check_table(f"tables.{name}", TABLES[name], spec, self)
         return self
+
+    def fitting(self, folder: Path) -> tuple[Mapping, tuple[str, ...]]:
+        """Return the mapping without the tables that read an optional file which the folder lacks, and their names.
+
+        A file that is not optional stays, so that reading it says that it is missing.
+
+        Raises
+        ------
+        DataError
+            If the folder holds none of the files.
+        """
+        there = {name for name, file in self.files.items() if any(path.is_file() for path in folder.glob(file.path))}
+        if not there:
+            looked_for = ", ".join(file.path for file in self.files.values())
+            raise DataError(
+                f"{folder} holds none of the files that mapping {self.name} reads: {looked_for}",
+                hint="give the folder that holds them, or another mapping",
+            )
+        files = {name: file for name, file in self.files.items() if name in there or not file.optional}
+        tables = {name: spec for name, spec in self.tables.items() if spec.reads() <= files.keys()}
+        left_out = tuple(name for name in self.tables if name not in tables)
+        ignored = {name: columns for name, columns in self.ignored.items() if name in files}
+        return self.model_copy(update={"files": files, "tables": tables, "ignored": ignored}), left_out
 
     def wanted(self) -> dict[str, tuple[str, ...]]:
         """Return the columns that have to be in each file."""

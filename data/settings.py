@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    YamlConfigSettingsSource,
+    SettingsError,
 )
 
-from data.errors import UsageError
+from data.errors import InfrastructureError, UsageError
 
 __all__ = ["Plan", "Settings", "load_settings"]
+
+_FILE = Path("clew.yaml")  # in the folder where a command is called
 
 
 class Plan(BaseModel):
@@ -50,7 +56,7 @@ class Settings(BaseSettings):
     answers are whole numbers and the same for any number of threads.
     """
 
-    model_config = SettingsConfigDict(env_prefix="CLEW_", yaml_file="clew.yaml", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="CLEW_", frozen=True, extra="forbid")
 
     home: Path = Path("var")
     warehouse: Path | None = None
@@ -72,7 +78,7 @@ class Settings(BaseSettings):
     @classmethod
     def _known_zone(cls, value: str) -> str:
         if value not in available_timezones():
-            raise ValueError("is no time zone of the IANA database, such as Asia/Shanghai or UTC")
+            raise ValueError("a time zone of the IANA database was expected, such as Asia/Shanghai or UTC")
         return value
 
     @property
@@ -101,19 +107,71 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order of precedence: arguments, environment, `clew.yaml`."""
         del dotenv_settings, file_secret_settings
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _read_yaml(_FILE))
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """Return what a YAML file of keys and values says, nothing where there is no such file."""
+    try:
+        found: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InfrastructureError(f"{path} cannot be read: {error.strerror}", hint="check its rights") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8", hint="save it as UTF-8") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise UsageError(f"{path} is no YAML{where}", hint="check indentation and quotes") from None
+    if found is not None and not isinstance(found, dict):
+        raise UsageError(f"{path} holds no keys", hint="write one setting a line, such as port: 8020")
+    return {str(key): value for key, value in (found or {}).items()}
 
 
 def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - passed on to pydantic, which checks them
     """Read the settings; a wrong one is named together with what it should be.
 
+    Unknown keys of `clew.yaml` are refused. Of unknown variables `CLEW_*` only those are that come near a setting:
+    others may belong to something else, as the ones that Kubernetes sets for a service of this name.
+
     Raises
     ------
     UsageError
-        If a key is unknown or a value is out of range.
+        If a key is unknown, a value is out of range, or `clew.yaml` is no YAML.
+
+    Examples
+    --------
+    >>> load_settings(port=8021).port
+    8021
     """
+    _refuse_misspelt(os.environ)
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        lines = "; ".join(_in_words(tuple(map(str, e["loc"])), e["type"], e["msg"]) for e in error.errors())
         raise UsageError(f"the settings are not right: {lines}", hint="look at clew.yaml and CLEW_*") from None
+    except SettingsError as error:
+        # Lists and the plan come from the environment as JSON; the library names the field in quotes.
+        raise UsageError(f"the settings are not right: {error}", hint="write the value of CLEW_* as JSON") from None
+
+
+def _in_words(path: tuple[str, ...], kind: str, message: str) -> str:
+    if kind != "extra_forbidden":
+        return f"{'.'.join(path)}: {message.removeprefix('Value error, ')}"
+    known = Plan.model_fields if path[0] == "plan" else Settings.model_fields
+    return f"{'.'.join(path)} is no setting{_nearest(path[-1], known)}"
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+
+
+def _refuse_misspelt(names: Iterable[str]) -> None:
+    """Refuse a variable whose name is nearly that of a setting: it was meant to say something and says nothing."""
+    known = [f"CLEW_{name.upper()}" for name in Settings.model_fields]
+    for name in names:
+        near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.85)
+        if name.upper().startswith("CLEW_") and name.upper() not in known and near:
+            raise UsageError(f"{name} is no setting; did you mean {near[0]}?", hint="rename the variable, or unset it")

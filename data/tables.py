@@ -58,7 +58,10 @@ class Table:
 
     def column(self, name: str) -> Column:
         """Return the column of that name, or raise KeyError."""
-        return next(column for column in self.columns if column.name == name)
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
 
 
 _KNOWN_AT = Column("known_at", "time", required=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -41,23 +41,26 @@ def serve(
 def explain(
     lead_id: Annotated[str, typer.Argument(help="A lead of the warehouse.")],
     as_of: AsOf = None,
-    language: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    language: Annotated[Literal["en", "zh"], typer.Option(help="Of the reasons.")] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Write the answer as JSON to standard output.")] = False,
 ) -> None:
     """Read one lead's score, the reasons that add up to it, and the rules beside it."""
     from data.clock import now, parse_moment, to_us
+    from data.commands import require_leads
     from data.settings import load_settings
     from data.warehouse import Warehouse
+    from serving.facts import custom_kinds
     from serving.payload import parse_item
     from serving.requests import request_of
     from serving.state import answering
 
     settings = load_settings()
-    as_of_us = to_us(parse_moment(as_of) if as_of else now())
-    with Warehouse(settings.warehouse_dir).connect() as connection:
-        request = parse_item(request_of(connection, lead_id, as_of_us), 0)
+    as_of_us = to_us(parse_moment(as_of, field="--as-of") if as_of else now())
+    require_leads(settings)
     scorer = answering(settings).scorer
-    answer = scorer.score(request, as_of_us=as_of_us, language="zh" if language == "zh" else "en")
+    with Warehouse(settings.warehouse_dir).connect() as connection:
+        request = request_of(connection, lead_id, as_of_us, custom=custom_kinds(scorer.catalogue))
+    answer = scorer.score(parse_item(request, 0), as_of_us=as_of_us, language=language)
     if as_json:
         print_json(answer)
     else:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import socket
 import time
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,26 +15,35 @@ from typing import TYPE_CHECKING, Any
 
 from data.clock import HOUR_US, from_us, iso, parse_moment
 from data.commands import run_checks, run_import, show_import
-from data.console import console, next_steps, step
-from data.errors import DataError, UsageError
+from data.console import console, next_steps, sentences, step, typed
+from data.errors import DataError, InfrastructureError, RefusedError, UsageError
 from data.settings import Settings, load_settings
 from data.warehouse import Warehouse
 from features.snapshots import open_leads
 from features.sql import compute_features
 from serving.commands import show_answer
+from serving.facts import custom_kinds
 from serving.requests import hottest_leads, request_of
 from serving.start import serve
 from training.commands import run_training, show_published, show_scoreboard
+from training.scoreboard import JUDGED_WINS
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from datetime import datetime
 
     from training.run import Trained
 
-__all__ = ["run_demo"]
+__all__ = ["end_of_data", "run_demo"]
 
 _SIMULATED_END = "2026-11-01"
 _LEADS_SHOWN = 5
+# What the demo makes in its folder, and so may remove again; anything else there is not its own.
+_MARKER = ".clew-demo"
+_MADE = (
+    *("bentoml", "bundles", "data-docs", "mlruns", "report.html", "runs", "serving.log", "simulated", "warehouse"),
+    _MARKER,
+)
 # A committed mapping is known by the files it reads.
 _KNOWN = ("bpi2012", "olist", "bank_marketing")
 
@@ -55,28 +66,38 @@ def run_demo(*, leads: int, seed: int, folder: Path | None, home: Path) -> None:
         If the folder holds none of the data sets that clew has a mapping for, or `home` is something else's folder.
     """
     started = time.monotonic()
+    known = None if folder is None else _public(folder)
     settings = _fresh_home(home)
-    source = _simulated(leads, seed, home) if folder is None else _public(folder)
+    source = known or _simulated(leads, seed, home)
     show_import(run_import(source.folder, source.mapping, settings))
     run_checks(settings, home / "data-docs")
-    as_of = source.as_of or _end_of_data(settings)
+    as_of = source.as_of or end_of_data(settings)
     trained, published = run_training(settings, as_of)
     show_scoreboard(trained.judgement.scoreboard)
     show_published(published)
+    served = published["promoted"] or _promoted_by_hand(trained, settings, published["version"])
     best = _best_leads(trained, settings)
-    answers = _score_over_http(settings, best, trained.cutoff_us)
+    custom = custom_kinds(trained.bundle.catalogue) if served else {}
+    answers = _score_over_http(settings, best, trained.cutoff_us, custom=custom)
     report = _report(trained, settings, answers, home)
-    console().print(f"\n[bold]The whole line took {time.monotonic() - started:.0f} s.[/bold] Report: {report}")
+    took = f"{time.monotonic() - started:.0f} s"
+    console().print(f"\nThe whole line took {took}. Report: {report}", style="bold", markup=False, soft_wrap=True)
     _say_next(settings, answers, as_of)
 
 
 def _fresh_home(home: Path) -> Settings:
-    """Empty the demo's own folder; never one that the demo has not made."""
-    marker = home / ".clew-demo"
-    if home.exists() and any(home.iterdir()) and not marker.exists():
+    """Remove what an earlier demo has made in its folder, and nothing else."""
+    marker = home / _MARKER
+    if home.exists() and not home.is_dir():
+        raise UsageError(f"{home} is no folder", hint="name another one with --home")
+    if home.is_dir() and any(home.iterdir()) and not marker.exists():
         raise UsageError(f"{home} holds something that the demo has not made", hint="name another folder with --home")
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
+    home.mkdir(parents=True, exist_ok=True)
+    for made in (home / name for name in _MADE):
+        if made.is_dir() and not made.is_symlink():
+            shutil.rmtree(made)
+        else:
+            made.unlink(missing_ok=True)
     marker.touch()
     return load_settings(
         home=home, warehouse=home / "warehouse", bundles=home / "bundles", mlruns=home / "mlruns", port=_free_port()
@@ -110,7 +131,7 @@ def _public(folder: Path) -> _Source:
     )
 
 
-def _end_of_data(settings: Settings) -> datetime:
+def end_of_data(settings: Settings) -> datetime:
     """Return the first full hour at which everything of an old data set had happened and was known."""
     with Warehouse(settings.warehouse_dir).connect() as connection:
         found = connection.execute(
@@ -124,6 +145,21 @@ def _end_of_data(settings: Settings) -> datetime:
     if found is None or found[0] is None:
         raise DataError("the import brought no leads", hint="look at the quarantine folder named above")
     return from_us((int(found[0]) // HOUR_US + 1) * HOUR_US)
+
+
+def _promoted_by_hand(trained: Trained, settings: Settings, version: str) -> bool:
+    """Promote a model that was judged on too few wins, as a person may; tell whether it is served now."""
+    from training.publishing import promote_version
+
+    if trained.judgement.scoreboard.wins >= JUDGED_WINS:
+        return False
+    try:
+        promote_version(settings, version, reason="shown in the demo; judged on too few wins for a verdict")
+    except RefusedError as error:
+        console().print(f"The rules answer: {error.message}.", markup=False)
+        return False
+    console().print("The demo promotes it by hand. Its answers warn that it has learnt from little data.")
+    return True
 
 
 def _best_leads(trained: Trained, settings: Settings) -> list[str]:
@@ -141,9 +177,11 @@ def _best_leads(trained: Trained, settings: Settings) -> list[str]:
     return [str(lead_id) for lead_id in newest.tail(_LEADS_SHOWN)]
 
 
-def _score_over_http(settings: Settings, lead_ids: list[str], as_of_us: int) -> list[dict[str, Any]]:
+def _score_over_http(
+    settings: Settings, lead_ids: list[str], as_of_us: int, *, custom: Container[str]
+) -> list[dict[str, Any]]:
     with Warehouse(settings.warehouse_dir).connect() as connection:
-        requests = [request_of(connection, lead_id, as_of_us) for lead_id in lead_ids]
+        requests = [request_of(connection, lead_id, as_of_us, custom=custom) for lead_id in lead_ids]
     with step("starting the service") as tell:
         handle = serve(settings, background=True, progress=tell)
     try:
@@ -168,8 +206,13 @@ def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
     request = urllib.request.Request(  # noqa: S310 - the service started above
         url, json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-        found: dict[str, Any] = json.load(answer)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            found: dict[str, Any] = json.load(answer)
+    except urllib.error.URLError as error:
+        raise InfrastructureError(
+            f"the service at {url} did not answer ({error.reason})", hint="its log is serving.log in the demo's folder"
+        ) from None
     return found
 
 
@@ -195,7 +238,7 @@ def _report(trained: Trained, settings: Settings, answers: list[dict[str, Any]],
         cutoff=iso(from_us(trained.cutoff_us)),
         summary=_summary(trained),
         scoreboard=board,
-        verdict=f"{first_model_verdict(board)[1]}. {board.verdict()}",
+        verdict=sentences(first_model_verdict(board)[1], board.verdict()),
         pictures=(
             Picture(
                 pictures["gain"], "Gain and lift", "Share of wins caught by calling the best leads first.", broad=True
@@ -205,7 +248,8 @@ def _report(trained: Trained, settings: Settings, answers: list[dict[str, Any]],
             Picture(
                 pictures["differences"],
                 "Differences to the model",
-                "Each method's paired difference to the model, 95 % intervals; right of the line is better than it.",
+                "Each method's paired difference to the model with its 95 % interval. What lies right of the line is "
+                "better than the model.",
                 broad=True,
             ),
         ),
@@ -218,31 +262,28 @@ def _report(trained: Trained, settings: Settings, answers: list[dict[str, Any]],
 def _summary(trained: Trained) -> tuple[tuple[str, str], ...]:
     counts, choices = trained.counts, trained.judgement.choices
     board = trained.judgement.scoreboard
+    judged_from = iso(from_us(trained.judgement.split.judge_from_us))
+    known_later = counts.closed_but_not_known_then
     return (
-        ("labelled pairs of lead and moment", f"{counts.labelled:,}, {counts.won:,} won"),
-        (
-            "left out: closed by then",
-            f"{counts.closed:,}, {counts.closed_but_not_known_then:,} of them known only later",
-        ),
-        ("left out: too young to tell", f"{counts.immature:,}"),
-        ("judged from", iso(from_us(trained.judgement.split.judge_from_us))),
-        ("judged rows", f"{board.n:,}, {board.wins:,} won"),
-        ("horizon", f"{trained.plan.horizon_days:g} days"),
-        ("linear share, penalty, trees", f"{choices.alpha:g}, {choices.strength:g}, {choices.trees}"),
-        ("Platt", f"slope {choices.calibrator.a:.3f}, intercept {choices.calibrator.b:+.3f}"),
-        ("bundle", trained.bundle.digest),
+        ("Learnt from", f"{counts.labelled:,} pairs of a lead and a moment, {counts.won:,} of them won in time"),
+        ("Left out as closed", f"{counts.closed:,} pairs, {known_later:,} of them known to be closed only later"),
+        ("Left out as too young", f"{counts.immature:,} pairs whose end cannot be known yet"),
+        ("Judged on", f"{board.n:,} later rows with {board.wins:,} wins, from {judged_from} on"),
+        ("Horizon", f"A lead counts as won if that happens within {trained.plan.horizon_days:g} days"),
+        ("Model", f"Share of the linear part {choices.alpha:g}, penalty {choices.strength:g}, {choices.trees} trees"),
+        ("Calibration", f"Platt with slope {choices.calibrator.a:.3f} and intercept {choices.calibrator.b:+.3f}"),
+        ("Bundle", trained.bundle.digest),
     )
 
 
 def _say_next(settings: Settings, answers: list[dict[str, Any]], as_of: datetime) -> None:
-    home = settings.home
-    console().print(
-        f"\nTo go on with the demo's data: [cyan]export CLEW_HOME={home} CLEW_MLRUNS={settings.mlruns}[/cyan]",
-        soft_wrap=True,
-    )
+    variables = f"CLEW_HOME={shlex.quote(str(settings.home))} CLEW_MLRUNS={shlex.quote(str(settings.mlruns))}"
+    console().print(f"\nTo go on with the demo's data: export {variables}", markup=False, soft_wrap=True)
+    database = f"sqlite:///{settings.mlruns}/mlflow.db"
+    lead = str(answers[0]["lead_id"])
     next_steps(
-        (f"clew explain {answers[0]['lead_id']} --as-of {iso(as_of)}", "one lead's reasons; --language zh for Chinese"),
-        ("clew serve", "answer a CRM at http://127.0.0.1:8020/v1/score"),
-        (f"mlflow ui --backend-store-uri sqlite:///{settings.mlruns}/mlflow.db", "look at the run and its pictures"),
+        (typed("clew", "explain", lead, "--as-of", iso(as_of)), "one lead's reasons; --language zh for Chinese"),
+        ("clew serve", f"answer a CRM at http://127.0.0.1:{load_settings().port}/v1/score"),
+        (typed("mlflow", "ui", "--backend-store-uri", database), "look at the run and its pictures"),
         ("clew import FOLDER --mapping salesforce", "bring your own export (or hubspot, dynamics, odoo, a YAML file)"),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from data.clock import from_us, iso
@@ -21,8 +21,21 @@ _EVENT = ("source", "type", "content_id", "campaign", "keyword", "channel", "dur
 Row = Mapping[str, Any]
 
 
-def request_of(connection: duckdb.DuckDBPyConnection, lead_id: str, as_of_us: int) -> dict[str, Any]:
+def request_of(
+    connection: duckdb.DuckDBPyConnection, lead_id: str, as_of_us: int, *, custom: Container[str] | None = None
+) -> dict[str, Any]:
     """Return the request for a lead, with its events and those of its account, as they were known at `as_of`.
+
+    Parameters
+    ----------
+    connection
+        To the warehouse.
+    lead_id
+        Any lead of a person.
+    as_of_us
+        The moment of the prediction, in microseconds UTC.
+    custom
+        Which of the customer's columns to send, without prefix; all of them by default.
 
     Raises
     ------
@@ -42,11 +55,13 @@ def request_of(connection: duckdb.DuckDBPyConnection, lead_id: str, as_of_us: in
             "lead_id": lead_id,
             "created_at": iso(from_us(now["created_at"])),
             **_filled(now, _LEAD),
-            "contact": _contact(connection, lead_id, as_of_us),
+            **_contact(connection, lead_id, now),
             "custom": {
                 name.removeprefix(CUSTOM_PREFIX): value
                 for name, value in now.items()
-                if name.startswith(CUSTOM_PREFIX) and value is not None
+                if name.startswith(CUSTOM_PREFIX)
+                and value is not None
+                and (custom is None or name.removeprefix(CUSTOM_PREFIX) in custom)
             },
         },
         "events": _events(connection, sorted(related.own), as_of_us),
@@ -92,16 +107,19 @@ def _relatives(connection: duckdb.DuckDBPyConnection, lead_id: str) -> list[dict
     )
 
 
-def _contact(connection: duckdb.DuckDBPyConnection, lead_id: str, as_of_us: int) -> dict[str, str]:
+def _contact(connection: duckdb.DuckDBPyConnection, lead_id: str, now: Row) -> dict[str, dict[str, str]]:
+    """Return the contact data that the version of the lead was derived from, and nothing where it was from none."""
+    if now["contact_completeness"] is None:
+        return {}
     rows = _rows(
         connection,
         """
         SELECT name, email, phone FROM contacts WHERE lead_id = ? AND EPOCH_US(known_at) <= ?
         ORDER BY known_at DESC LIMIT 1
         """,
-        [lead_id, as_of_us],
+        [lead_id, now["known_at"]],
     )
-    return {name: value for name, value in rows[0].items() if value is not None} if rows else {}
+    return {"contact": {name: value for name, value in rows[0].items() if value is not None}} if rows else {}
 
 
 def _account(connection: duckdb.DuckDBPyConnection, account_id: str, as_of_us: int) -> dict[str, Any]:

@@ -38,10 +38,16 @@ __all__ = [
     "content_hash",
     "facts_from_json",
     "facts_to_json",
+    "folder_name",
     "pointed_bundle",
 ]
 
 FORMAT = 1
+_FILES = frozenset(
+    f"{name}.json" for name in ("catalogue", "scorecard", "quantiles", "grades", "golden", "model", "profile")
+)
+_TREE_FILES = frozenset({"model.trees.txt", "profile.trees.txt"})
+_NAMED_BY_HASH = "sha256-"
 # 0.1 % to 99.9 %: nobody is lost or won for certain, and 0 % or 100 % would be read that way.
 LOGIT_BOUND = math.log(0.999 / 0.001)
 
@@ -131,8 +137,9 @@ class Bundle:
         Raises
         ------
         DataError
-            If a file is missing, added or changed, or the format is another one. A damaged LightGBM file kills the
-            process that reads it, so nothing is parsed before all hashes agree.
+            If a file is missing or changed, the manifest names another set of files than a bundle has or is not the
+            one the folder is named after, or the format is another one. A damaged LightGBM file kills the process that
+            reads it, so nothing is parsed before all hashes agree. Files that the manifest does not name are ignored.
         """
         manifest = _verified_manifest(folder)
         texts = {name: (folder / name).read_text("utf-8") for name in manifest["files"]}
@@ -186,8 +193,10 @@ class Bundle:
         Raises
         ------
         DataError
-            If one golden lead is answered otherwise than when the bundle was sealed.
+            If one golden lead is answered otherwise than when the bundle was sealed, or there is none to answer.
         """
+        if not self.golden:
+            raise DataError(f"bundle {self.digest[:19]} holds no golden leads", hint="publish it again, or roll back")
         for number, golden in enumerate(self.golden):
             answer = self.answer(facts_from_json(golden["facts"]), golden["as_of_us"])
             told = golden["answer"]
@@ -211,6 +220,17 @@ def content_hash(manifest: Mapping[str, Any]) -> str:
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
+def folder_name(digest: str) -> str:
+    """Return the name of the folder in which a bundle of that hash is published.
+
+    Examples
+    --------
+    >>> folder_name("sha256:0123")
+    'sha256-0123'
+    """
+    return digest.replace(":", "-")
+
+
 def _verified_manifest(folder: Path) -> Mapping[str, Any]:
     hint = "publish it again, or roll back"
     try:
@@ -220,11 +240,15 @@ def _verified_manifest(folder: Path) -> Mapping[str, Any]:
             raise DataError(
                 f"the bundle has format {manifest['format']!r}, this version reads {FORMAT}", hint="retrain"
             )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        named = set(files)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"the bundle's manifest.json cannot be read ({type(error).__name__})", hint=hint) from None
+    # A closed list: no name can lead out of the folder, and nothing can be slipped in.
+    if not isinstance(files, dict) or not _FILES <= named <= _FILES | _TREE_FILES:
+        raise DataError("the bundle's manifest names other files than a bundle has", hint=hint)
+    if folder.name.startswith(_NAMED_BY_HASH) and folder.name != folder_name(content_hash(manifest)):
+        raise DataError("the bundle's manifest.json is not the one that its folder is named after", hint=hint)
     for name, told in files.items():
-        if Path(name).name != name:
-            raise DataError("the bundle's manifest names a file outside the bundle", hint=hint)
         try:
             found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         except OSError:
@@ -254,10 +278,11 @@ def pointed_bundle(bundles: Path, pointer: str = "current") -> Path | None:
     """Return the folder a pointer names, or None where there is none."""
     try:
         name = (bundles / pointer).read_text("utf-8").strip()
-    except OSError:
+    except (OSError, ValueError):
         return None
-    target = bundles / Path(name).name
-    return target if name and target.is_dir() else None
+    # A name, never a way out of the folder.
+    target = bundles / name
+    return target if name and target.parent == bundles and name != ".." and target.is_dir() else None
 
 
 def facts_to_json(facts: LeadFacts) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from training.metrics import logistic_line
 from training.model import Calibrator
 
 __all__ = ["fit_platt"]
@@ -16,8 +17,9 @@ MIN_EVENTS = 30
 def fit_platt(margin: NDArray[np.float64], y_obs: NDArray[np.int64]) -> Calibrator:
     """Fit `logit = a * margin + b` by maximum likelihood (Platt, 1999), or keep the margin as it is.
 
-    The identity is kept with fewer than 30 wins or losses and where the slope would not be positive: a calibrator that
-    turns the order around is a sign of noise, never a correction.
+    The identity is kept with fewer than 30 wins or losses, where the likelihood has no maximum (the margin parts wins
+    and losses completely, or is constant) and where the slope would not be positive: a calibrator that turns the order
+    around is a sign of noise, never a correction.
 
     Examples
     --------
@@ -27,18 +29,7 @@ def fit_platt(margin: NDArray[np.float64], y_obs: NDArray[np.int64]) -> Calibrat
     True
     """
     wins = int(y_obs.sum())
-    if min(wins, len(y_obs) - wins) < MIN_EVENTS or np.ptp(margin) == 0:
+    if min(wins, len(y_obs) - wins) < MIN_EVENTS:
         return Calibrator()
-    a, b = 1.0, 0.0
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-(a * margin + b)))
-        weight = p * (1 - p) + 1e-12
-        gradient = np.array([((y_obs - p) * margin).sum(), (y_obs - p).sum()])
-        hessian = np.array(
-            [[(weight * margin**2).sum(), (weight * margin).sum()], [(weight * margin).sum(), weight.sum()]]
-        )
-        step = np.linalg.solve(hessian, gradient)
-        a, b = a + float(step[0]), b + float(step[1])
-        if np.abs(step).max() < 1e-10:
-            break
-    return Calibrator(a, b) if a > 0 and np.isfinite([a, b]).all() else Calibrator()
+    line = logistic_line(y_obs, margin)
+    return Calibrator(line.slope, line.intercept) if line.slope > 0 else Calibrator()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from data.console import console, next_steps, print_json, step
+from data.console import console, next_steps, print_json, sentences, step
 
 if TYPE_CHECKING:
     from data.settings import Settings
@@ -18,8 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["register", "run_training", "show_scoreboard"]
 
+# All figures need 160 columns; 80 hold three with their intervals.
 _WIDE = 160
-_DECIDING = ("log_loss", "roc_auc", "lift_at_10", "wins_at_capacity")
+_DECIDING = ("log_loss", "roc_auc", "wins_at_capacity")
 AsOf = Annotated[str | None, typer.Option("--as-of", help="When the data of the run ends; default: now.")]
 
 
@@ -38,11 +38,11 @@ def train(
 
     The first model that beats prior and rules is promoted at once; a later one waits for `clew promote`.
     """
-    from data.clock import now, parse_moment
+    from data.commands import cutoff_of
     from data.settings import load_settings
 
     settings = load_settings()
-    trained, published = run_training(settings, parse_moment(as_of) if as_of else now())
+    trained, published = run_training(settings, cutoff_of(as_of, settings))
     board = trained.judgement.scoreboard
     if as_json:
         print_json({**json.loads(board.to_json()), **published})
@@ -77,10 +77,8 @@ def show_published(published: dict[str, Any]) -> None:
     """Say what became of the model."""
     out = console()
     out.print(f"version {published['version']} of lead-conversion, bundle {published['bundle'][:19]}…")
-    out.print(
-        ("[green]promoted:[/green] " if published["promoted"] else "[yellow]not promoted:[/yellow] ")
-        + published["verdict"]
-    )
+    promoted = "[green]Promoted.[/green]" if published["promoted"] else "[yellow]Not promoted.[/yellow]"
+    out.print(f"{promoted} {sentences(published['verdict'])}")
 
 
 def promote(
@@ -90,11 +88,16 @@ def promote(
     """Serve a version from now on; the one served so far becomes `previous`."""
     from data.settings import load_settings
     from training.publishing import promote_version
+    from training.registry import Registry
 
+    settings = load_settings()
     with step(f"promoting version {version}"):
-        target = promote_version(load_settings(), version, reason=reason)
-    console().print(f"current bundle: {Path(target).name}")
-    next_steps(("clew rollback", "go back to the version before"))
+        target = promote_version(settings, version, reason=reason)
+    console().print(f"current bundle: {target.name}")
+    steps = [("clew serve", "answer the CRM over HTTP; a running service takes the bundle up by itself")]
+    if Registry(settings.mlruns).version_of("previous") is not None:
+        steps.append(("clew rollback", "go back to the version before"))
+    next_steps(*steps)
 
 
 def rollback() -> None:
@@ -104,4 +107,4 @@ def rollback() -> None:
 
     with step("rolling back"):
         version, target = roll_back(load_settings())
-    console().print(f"version {version} is served again, bundle {Path(target).name}")
+    console().print(f"version {version} is served again, bundle {target.name}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ class NumberCode(_Code):
 
     `low` and `high` bound the fit's 1-99 % range extended by its own width on both sides: an outlier cannot run away
     with the margin, yet a column that drifts (a rate, an index) may leave the fit's range and still be followed.
+    `log` is set for numbers from 0 on where the catalogue says so or the upper half stretches far; range and width are
+    then those of the logarithms.
 
     `missing` says whether the fit saw missing values, so that a missing indicator has a weight to learn.
     """
@@ -144,7 +147,9 @@ class Encoding(BaseModel):
 
 
 def learn_encoding(frame: pd.DataFrame, catalogue: Catalogue, *, min_rows: int = 20) -> Encoding:
-    """Learn vocabulary and scaling from the fit rows; features that are constant there are left out.
+    """Learn vocabulary and scaling from the fit rows.
+
+    Left out are features that are constant there, categories without a common level, and copies of earlier numbers.
 
     Parameters
     ----------
@@ -153,26 +158,33 @@ def learn_encoding(frame: pd.DataFrame, catalogue: Catalogue, *, min_rows: int =
     catalogue
         Gives order, groups, scale and monotone direction.
     min_rows
-        A category seen in fewer rows is folded into OTHER.
+        A category seen in fewer rows is folded into OTHER, as are all but the 60 commonest.
     """
-    codes, seen = [], set()
+    codes: list[NumberCode | CategoryCode] = []
+    seen: set[bytes | str] = set()
     for feature in catalogue.features:
         column = frame[feature.name]
         code = _learn(column, feature, min_rows)
+        if code is None:
+            continue
         # Windows that hold the same events on all fit rows are one feature; copies would only dilute the penalty.
-        content = (
-            zlib.crc32(column.to_numpy(np.float64, na_value=np.nan).tobytes()) if feature.kind == "numeric" else None
-        )
-        if code is not None and (content is None or content not in seen):
+        content = _content(column) if isinstance(code, NumberCode) else code.name
+        if content not in seen:
             codes.append(code)
             seen.add(content)
     return Encoding(codes=tuple(codes))
 
 
+def _content(column: pd.Series[float]) -> bytes:
+    return hashlib.sha256(column.to_numpy(np.float64, na_value=np.nan).tobytes()).digest()
+
+
 def _learn(column: pd.Series[float], feature: Feature, min_rows: int) -> NumberCode | CategoryCode | None:
     if feature.kind == "categorical":
-        counts = column.value_counts()
-        levels = sorted(str(level) for level in counts[counts >= min_rows].head(_MAX_LEVELS).index)
+        counts = Counter(str(value) for value in column[column.notna()])
+        # The commonest first, equally common ones by name: the order of the rows must not decide.
+        common = sorted((-number, level) for level, number in counts.items() if number >= min_rows)[:_MAX_LEVELS]
+        levels = sorted(level for _, level in common)
         constant = len(counts) == 0 or (len(counts) == 1 and not column.isna().any())
         return (
             None
@@ -198,7 +210,8 @@ def _learn(column: pd.Series[float], feature: Feature, min_rows: int) -> NumberC
         high=high,
         log=log,
         mean=float(scaled.mean()),
-        sd=float(scaled.std()) or 1.0,
+        # The deviation of equal numbers need not be 0 in floats; divided by it, the last bits would count.
+        sd=float(scaled.std()) if scaled.min() < scaled.max() else 1.0,
         missing=missing,
         monotone=feature.monotone,
     )

@@ -72,7 +72,7 @@ def judge(
     model = fit_model(fit, choices, threads=threads)
     predictions = {MODEL: predict(choices.calibrator.logit(model.margin(model.encoding.tree_matrix(judged.frame))))}
     counted = fit.take(fit.spine["monthly"].to_numpy() == 1) if monthly else fit
-    columns = _columns(rows)
+    columns = _columns(fit)
     for method in (*default_peers(scorecard), OdooExtended()):
         progress(f"fitting {method.name}")
         learnt = counted if isinstance(method, OdooWithoutStage | ScorecardPoints) and counted.y_obs.any() else fit

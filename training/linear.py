@@ -40,7 +40,7 @@ class LinearPart:
     def terms(self, design: Floats, encoding: Encoding) -> Floats:
         """Return the (n, features) centred terms; they and `base` add up to the margin."""
         weighted = design * self.weights
-        starts = np.concatenate([[0], np.cumsum([code.width for code in encoding.codes])[:-1]]).astype(np.int64)
+        starts = np.flatnonzero(np.diff(encoding.owners, prepend=-1))
         return np.asarray(np.add.reduceat(weighted, starts, axis=1) - self.centres)
 
 
@@ -81,7 +81,7 @@ def fit_linear(
     for _ in range(_MAX_STEPS):
         step = _newton_step(parameters, full, target, penalty, (lower, upper))
         parameters, value, gained = _walk(parameters, step, value, full, target, penalty, (lower, upper))
-        if gained <= 1e-10 * max(abs(value), 1.0):
+        if gained <= 1e-12 * max(abs(value), 1.0):
             break
     weights, intercept = parameters[:-1], float(parameters[-1])
     means = np.asarray(design.mean(axis=0) * weights, np.float64)
@@ -143,7 +143,8 @@ def _walk(
     for _ in range(30):
         tried = np.clip(parameters + length * step, *bounds)
         there = _loss(tried, full, target, penalty)
-        if there < value:
+        # Close to the optimum what a step gains drowns in rounding; the step is right all the same.
+        if there < value + 1e-14 * abs(value):
             return tried, there, value - there
         length /= 2
     return parameters, value, 0.0

@@ -13,7 +13,7 @@ import numpy as np
 from data.clock import from_us, iso
 from data.errors import RefusedError, UsageError
 from data.settings import Settings
-from training.bundle import Bundle, pointed_bundle
+from training.bundle import Bundle, folder_name, pointed_bundle
 from training.judging import MODEL
 from training.pictures import (
     draw_differences,
@@ -91,8 +91,7 @@ def promote_version(settings: Settings, version: str, *, reason: str) -> Path:
     if not reason.strip():
         raise UsageError("a promotion by hand needs a reason", hint="--reason 'why this one'")
     registry = Registry(settings.mlruns)
-    tags = registry.tags_of(version)
-    folder = settings.bundles_dir / tags["bundle"].replace(":", "-")
+    folder = _folder_of(registry, settings, version)
     bundle = Bundle.load(folder)
     judged = bundle.manifest["judged"]
     if min(judged["wins"], judged["rows"] - judged["wins"]) < _LEAST_BY_HAND:
@@ -118,10 +117,17 @@ def roll_back(settings: Settings) -> tuple[str, Path]:
     version = registry.version_of("previous")
     if version is None:
         raise UsageError("there is no previous version to go back to", hint="`clew promote` names a version")
-    folder = settings.bundles_dir / registry.tags_of(version)["bundle"].replace(":", "-")
+    folder = _folder_of(registry, settings, version)
     Bundle.load(folder).recheck()
     _serve(registry, settings, version, folder)
     return version, folder
+
+
+def _folder_of(registry: Registry, settings: Settings, version: str) -> Path:
+    digest = registry.tags_of(version).get("bundle")
+    if digest is None:
+        raise UsageError(f"version {version} was not registered by clew: it names no bundle", hint="name another one")
+    return settings.bundles_dir / folder_name(digest)
 
 
 def _serve(registry: Registry, settings: Settings, version: str, folder: Path) -> None:

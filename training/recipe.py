@@ -33,7 +33,10 @@ STRENGTHS = (1.0, 10.0, 100.0, 1000.0)
 MAX_TREES = 400
 _PATIENCE = 60
 _STEP = 10
-# Choosing needs far fewer rows than fitting; whole leads are left out, never single snapshots.
+# Without any evidence: on simulated histories of 300 to 500 leads a strength of 1 and 100 trees did worse than the
+# prior in log loss by 0.06, this did better by 0.01.
+_CAUTIOUS_STRENGTH = 100.0
+# Choosing needs far fewer rows than fitting; whole accounts are left out, never single snapshots.
 _CHOOSING_ROWS = 40_000
 
 
@@ -86,13 +89,14 @@ def choose(rows: Rows, *, monthly_only: bool, seed: int = 7, progress: Progress 
 
     A strength other than 1 (plain logistic regression's) and an alpha other than 0.5 have to win by more than one
     standard error of the paired difference: on short histories the differences between candidates are mostly luck.
+    A history too short for any fold gets a strong penalty and no trees.
     """
     rows = _thinned(rows, seed)
     folds = forward_folds(rows.spine, monthly_only=monthly_only)
-    if not folds:
-        return Choices(seed=seed)
-    tried = [_try_fold(rows, fold, seed=seed, progress=progress) for fold in folds]
-    clusters = np.concatenate([rows.clusters[fold.validate] for fold in folds])
+    tried = [t for fold in folds if (t := _try_fold(rows, fold, seed=seed, progress=progress)) is not None]
+    if not tried:
+        return Choices(seed=seed, strength=_CAUTIOUS_STRENGTH, trees=0)
+    clusters = np.concatenate([t.clusters for t in tried])
     linear = {s: np.concatenate([t.linear_loss[s] for t in tried]) for s in STRENGTHS}
     strength = _best(linear, clusters)
     curves = {a: _mean_curve([t.curve(strength, a) for t in tried]) for a in ALPHAS}
@@ -107,8 +111,8 @@ def choose(rows: Rows, *, monthly_only: bool, seed: int = 7, progress: Progress 
         strength=strength,
         trees=best[alpha],
         seed=seed,
-        folds=len(folds),
-        purged=all(fold.purged for fold in folds),
+        folds=len(tried),
+        purged=all(t.purged for t in tried),
         calibrator=fit_platt(np.concatenate(margins), np.concatenate([t.y_obs for t in tried])),
         evidence=evidence,
     )
@@ -128,7 +132,8 @@ def fit_model(rows: Rows, choices: Choices, *, threads: int = 1) -> LinearTrees:
     linear = fit_linear(design, rows.y_obs, encoding, strength=choices.strength, near=near)
     base = _log_odds(rows.y_obs)
     trees = None
-    if choices.trees:
+    # LightGBM refuses a matrix without columns.
+    if choices.trees and encoding.codes:
         start = choices.alpha * _cross_fitted(rows, design, encoding, choices.strength, linear)
         start = start + (1 - choices.alpha) * base
         trees = _boost(matrix, rows.y_obs, start, encoding, rounds=choices.trees, seed=choices.seed, threads=threads)
@@ -143,8 +148,8 @@ def log_loss_rows(margin: Floats, y_obs: NDArray[np.int64]) -> Floats:
 class _Tried:
     """One fold's candidates: the linear part at each strength, the trees' staged margins at each alpha."""
 
-    def __init__(self, y_obs: NDArray[np.int64]) -> None:
-        self.y_obs = y_obs
+    def __init__(self, held: Rows, *, purged: bool) -> None:
+        self.y_obs, self.clusters, self.purged = held.y_obs, held.clusters, purged
         self.linear_loss: dict[float, Floats] = {}
         self.boost: Callable[[float, float], tuple[Floats, lightgbm.Booster, Floats]]
         self._done: dict[tuple[float, float], tuple[Floats, lightgbm.Booster, Floats]] = {}
@@ -177,12 +182,15 @@ class _Tried:
         return log_loss_rows(self.margin(strength, alpha, step), self.y_obs)
 
 
-def _try_fold(rows: Rows, fold: Fold, *, seed: int, progress: Progress) -> _Tried:
+def _try_fold(rows: Rows, fold: Fold, *, seed: int, progress: Progress) -> _Tried | None:
+    """Return the candidates of a fold, or None where its fit rows hold nothing to learn from."""
     fit, held = rows.take(fold.fit), rows.take(fold.validate)
     encoding = learn_encoding(fit.frame, rows.catalogue)
+    if not encoding.codes:
+        return None
     matrix, held_matrix = encoding.tree_matrix(fit.frame), encoding.tree_matrix(held.frame)
     design, held_design = encoding.design(matrix), encoding.design(held_matrix)
-    tried = _Tried(held.y_obs)
+    tried = _Tried(held, purged=fold.purged)
     parts: dict[float, LinearPart] = {}
     part: LinearPart | None = None
     for strength in sorted(STRENGTHS, reverse=True):
@@ -297,7 +305,7 @@ def _log_odds(y_obs: NDArray[np.int64]) -> float:
 
 
 def _thinned(rows: Rows, seed: int) -> Rows:
-    """Keep whole leads by the hash of their account until about `_CHOOSING_ROWS` rows are left."""
+    """Keep whole accounts by the hash of their account until about `_CHOOSING_ROWS` rows are left."""
     share = _CHOOSING_ROWS / max(len(rows.spine), 1)
     if share >= 1:
         return rows

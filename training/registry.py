@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["MODEL_NAME", "Registry", "RunRecord"]
 
 MODEL_NAME = "lead-conversion"
+# What MLflow answers where an alias, or the model itself, is not there.
+_ABSENT = frozenset({"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"})
 
 
 @dataclass(frozen=True)
@@ -76,13 +78,23 @@ class Registry:
             return run_id, str(version.version)
 
     def version_of(self, alias: str) -> str | None:
-        """Return the version an alias names, or None."""
+        """Return the version an alias names, or None.
+
+        Raises
+        ------
+        InfrastructureError
+            If the database cannot be read.
+        """
         from mlflow.exceptions import MlflowException
 
-        try:
-            return str(self._client().get_model_version_by_alias(MODEL_NAME, alias).version)
-        except MlflowException:
-            return None
+        # Only what MLflow says to be absent is: a database that cannot be read must not pass for an empty one.
+        with _usable():
+            try:
+                return str(self._client().get_model_version_by_alias(MODEL_NAME, alias).version)
+            except MlflowException as error:
+                if error.error_code in _ABSENT:
+                    return None
+                raise
 
     def tags_of(self, version: str) -> Mapping[str, str]:
         """Return the tags of a version.
@@ -94,12 +106,15 @@ class Registry:
         """
         from mlflow.exceptions import MlflowException
 
-        try:
-            return dict(self._client().get_model_version(MODEL_NAME, version).tags)
-        except MlflowException:
-            raise UsageError(
-                f"there is no version {version!r} of {MODEL_NAME}", hint="`clew train` makes one"
-            ) from None
+        with _usable():
+            try:
+                return dict(self._client().get_model_version(MODEL_NAME, version).tags)
+            except MlflowException as error:
+                if error.error_code not in _ABSENT:
+                    raise
+                raise UsageError(
+                    f"there is no version {version!r} of {MODEL_NAME}", hint="`clew train` makes one"
+                ) from None
 
     def bundle_with(self, digest: str) -> str | None:
         """Return the version that holds a bundle already, or None: training twice registers once."""
@@ -111,16 +126,19 @@ class Registry:
 
     def alias(self, alias: str, version: str | None) -> None:
         """Point an alias at a version, or take it away."""
-        client = self._client()
-        if version is None:
-            client.delete_registered_model_alias(MODEL_NAME, alias)
-        else:
-            client.set_registered_model_alias(MODEL_NAME, alias, version)
+        with _usable():
+            client = self._client()
+            if version is None:
+                client.delete_registered_model_alias(MODEL_NAME, alias)
+            else:
+                client.set_registered_model_alias(MODEL_NAME, alias, version)
 
     def tag(self, version: str, tags: Mapping[str, str]) -> None:
         """Write tags on a version."""
-        for key, value in tags.items():
-            self._client().set_model_version_tag(MODEL_NAME, version, key, value)
+        with _usable():
+            client = self._client()
+            for key, value in tags.items():
+                client.set_model_version_tag(MODEL_NAME, version, key, value)
 
     def _experiment(self, client: MlflowClient) -> str:
         found = client.get_experiment_by_name(MODEL_NAME)
@@ -137,25 +155,36 @@ class Registry:
         os.environ.setdefault("DO_NOT_TRACK", "true")
         import logging
 
-        # MLflow tells every migration of its database at INFO; a newcomer needs none of it.
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
+        # MLflow tells every migration of its database at INFO, a level it sets when imported; nobody needs that.
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         self.folder.mkdir(parents=True, exist_ok=True)
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        try:
+        with _usable():
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / ".lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
-        except OSError as error:
-            raise InfrastructureError(
-                f"MLflow's folder cannot be written ({error.strerror})", hint="check CLEW_MLRUNS, its space and rights"
-            ) from None
+
+
+@contextmanager
+def _usable() -> Iterator[None]:
+    """Turn whatever disk, database and MLflow object to into one error with a hint."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (OSError, SQLAlchemyError, MlflowException) as error:
+        why = getattr(error, "strerror", None) or getattr(error, "error_code", None) or type(error).__name__
+        raise InfrastructureError(
+            f"MLflow's folder or database cannot be used ({why})", hint="check CLEW_MLRUNS, its space and rights"
+        ) from None
 
 
 def _metrics(figures: Mapping[str, float]) -> list[Metric]:

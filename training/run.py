@@ -1,4 +1,4 @@
-"""One training run: from the warehouse to a judged, registered and sealed model."""
+"""One training run: from the warehouse to a judged and sealed model."""
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from data.clock import DAY_US
-from data.errors import InfrastructureError
+from data.errors import DataError, InfrastructureError
 from features.catalogue import AccountAttribute, Catalogue, EventCount, Feature, LeadAttribute, Recency
 from features.memory import EventFact, LeadFacts
 from features.scorecard import Scorecard
-from training.bundle import FORMAT, Bundle, Grade, SealedModel, content_hash, facts_to_json
+from training.bundle import FORMAT, Bundle, Grade, SealedModel, content_hash, facts_to_json, folder_name
 from training.encoding import CategoryCode, NumberCode
 
 __all__ = ["GOLDEN_LEADS", "point_at", "publish", "seal"]
@@ -67,36 +68,66 @@ def seal(
 
 
 def publish(bundle: Bundle, bundles: Path) -> Path:
-    """Copy a sealed bundle beside the others under its hash: written apart, flushed, then renamed into place."""
-    target = bundles / bundle.digest.replace(":", "-")
-    try:
-        bundles.mkdir(parents=True, exist_ok=True)
-        if not target.exists():
-            draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=bundles))
-            for file in sorted(bundle.folder.iterdir()):
-                if file.is_file():
-                    shutil.copyfile(file, draft / file.name)
-                    _flush(draft / file.name)
-            draft.chmod(0o755)
+    """Copy a sealed bundle beside the others under its hash: written apart, flushed, then renamed into place.
+
+    A bundle that is there and whole is left as it is; a damaged one is replaced.
+
+    Raises
+    ------
+    InfrastructureError
+        If the folder cannot be written; no half bundle is left then.
+    """
+    target = bundles / folder_name(bundle.digest)
+    with _drafts(bundles, "bundle") as drafts:
+        if not _is_whole(target):
+            draft = drafts / target.name
+            draft.mkdir(mode=0o755)
+            for name in ("manifest.json", *bundle.manifest["files"]):
+                shutil.copyfile(bundle.folder / name, draft / name)
+                _flush(draft / name)
+            _flush(draft)
+            if target.exists():
+                target.rename(drafts / "damaged")
             draft.rename(target)
             _flush(bundles)
-    except OSError as error:
-        raise InfrastructureError(
-            f"the bundle could not be published ({error.strerror})", hint="check space and rights of the bundles folder"
-        ) from None
     return target
 
 
 def point_at(bundles: Path, pointer: str, target: Path) -> None:
-    """Replace a pointer file (`current`, `last_good`) atomically."""
-    handle, draft = tempfile.mkstemp(prefix=f".{pointer}-", dir=bundles)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(target.name + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    Path(draft).chmod(0o644)
-    Path(draft).replace(bundles / pointer)
-    _flush(bundles)
+    """Replace a pointer file (`current`, `last_good`) atomically.
+
+    Raises
+    ------
+    InfrastructureError
+        If the folder cannot be written; the pointer then names what it named before.
+    """
+    with _drafts(bundles, f"pointer {pointer}") as drafts:
+        draft = drafts / pointer
+        draft.write_text(target.name + "\n", encoding="utf-8")
+        _flush(draft)
+        draft.replace(bundles / pointer)
+        _flush(bundles)
+
+
+@contextmanager
+def _drafts(bundles: Path, what: str) -> Iterator[Path]:
+    """Give a hidden folder beside the bundles, on the same disk, and remove it whatever happens."""
+    try:
+        bundles.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".draft-", dir=bundles, ignore_cleanup_errors=True) as drafts:
+            yield Path(drafts)
+    except OSError as error:
+        raise InfrastructureError(
+            f"the {what} could not be written ({error.strerror})", hint="check space and rights of the bundles folder"
+        ) from None
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        Bundle.load(folder)
+    except DataError:
+        return False
+    return True
 
 
 def _flush(path: Path) -> None:

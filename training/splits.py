@@ -59,22 +59,32 @@ def judge_split(spine: pd.DataFrame, plan: Plan) -> JudgeSplit:
         raise DataError(
             f"the split forward in time leaves {int(split.fit.sum())} rows to fit with {wins} won, and "
             f"{int(split.judged.sum())} to judge",
-            hint="import a longer history, or shorten the horizon",
+            hint=_remedy(spine, plan),
         )
     return split
+
+
+def _remedy(spine: pd.DataFrame, plan: Plan) -> str:
+    if plan.judge_age_days is not None and not _of_age(spine, plan).any():
+        return f"no lead was photographed at {plan.judge_age_days:g} days: name that age in the plan's ages_days"
+    if plan.judge_age_days is None and not (spine["monthly"] == 1).any():
+        return "no monthly cross-section has matured: set monthly in the plan, or name judge_age_days"
+    return "import a longer history, or shorten the horizon"
 
 
 def _one_age(spine: pd.DataFrame, plan: Plan) -> JudgeSplit:
     created = spine["created_us"].to_numpy()
     start = to_us(parse_moment(plan.judge_from)) if plan.judge_from else int(np.quantile(created, 0.7))
     end = to_us(parse_moment(plan.judge_until)) if plan.judge_until else 2**63 - 1
-    age = round((plan.judge_age_days or 0) * DAY_US)
-    of_age = spine["age_us"].fillna(-1).to_numpy() == age
     return JudgeSplit(
         fit=spine["mature_us"].to_numpy() <= start,
-        judged=of_age & (created >= start) & (created < end),
+        judged=_of_age(spine, plan) & (created >= start) & (created < end),
         judge_from_us=start,
     )
+
+
+def _of_age(spine: pd.DataFrame, plan: Plan) -> Mask:
+    return np.asarray(spine["age_us"].to_numpy() == round((plan.judge_age_days or 0) * DAY_US))
 
 
 def _monthly(spine: pd.DataFrame, plan: Plan) -> JudgeSplit:
@@ -95,20 +105,20 @@ def forward_folds(spine: pd.DataFrame, *, monthly_only: bool, count: int = 3) ->
     """Cut the fit rows into forward folds: validate on later blocks, fit on what had closed before each begins.
 
     The blocks share the wins of the later half of the period about equally. Where the period is so short that purging
-    leaves fewer than 20 wins to fit, the fit rows of that fold are all earlier rows; their labels still close before
-    anything is judged, but the choice may be a little optimistic, and the fold says so.
+    leaves fewer than 20 wins to fit, the fit rows of that fold are the earlier rows of accounts that are not validated:
+    of the same account they could hold the very outcomes that are validated. Their labels still close before anything
+    is judged, but the choice may be a little optimistic, and the fold says so.
     """
     as_of, y_obs = spine["as_of_us"].to_numpy(), spine["y_obs"].to_numpy()
-    mature = spine["mature_us"].to_numpy()
+    mature, clusters = spine["mature_us"].to_numpy(), spine["cluster"].to_numpy(object)
     candidates = (spine["monthly"].to_numpy() == 1) if monthly_only else np.ones(len(spine), bool)
     edges = _edges(as_of[candidates], y_obs[candidates], count)
     folds = []
     for start, end in pairwise(edges):
         validate = np.flatnonzero(candidates & (as_of >= start) & (as_of < end))
         purged = np.flatnonzero(mature <= start)
-        earlier = np.flatnonzero(as_of < start)
         enough = _both_classes(y_obs[purged], _MIN_WINS)
-        fit = purged if enough else earlier
+        fit = purged if enough else np.flatnonzero((as_of < start) & ~np.isin(clusters, clusters[validate]))
         if _both_classes(y_obs[fit], _MIN_WINS) and _both_classes(y_obs[validate], 5):
             folds.append(Fold(fit, validate, purged=enough))
     return tuple(folds)

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-
-import pytest
 
 from data.importing import import_export
 from data.invariants import check_invariants
 from data.mapping import load_mapping
 from data.warehouse import Warehouse
 from tests.data.exports import NOW, rows
-
-_ROOT = Path(__file__).parents[2]
-_DATASETS = Path(os.environ.get("CLEW_DATASETS", _ROOT.parent / "shared" / "datasets"))
+from tests.datasets import public_dataset
 
 
 def imported(tmp_path: Path, name: str, folder: str) -> Warehouse:
-    source = _DATASETS / folder
-    if not source.is_dir():
-        pytest.skip(f"the public data set {folder} is not here; set CLEW_DATASETS to the folder that holds it")
+    source = public_dataset(folder)
     warehouse = Warehouse(tmp_path / "warehouse")
     report = import_export(source, load_mapping(name), warehouse, now=NOW)
     report.check()
@@ -53,7 +46,7 @@ def test_olist_is_8000_leads_and_841_of_842_deals(tmp_path: Path) -> None:
     assert rows(warehouse, "SELECT outcome, count(*) FROM outcomes GROUP BY 1") == [("won", 841)]
     (path,) = (warehouse.path / "quarantine").rglob("outcomes.csv")
     assert "closed_before_created:closed_at" in path.read_text()
-    source = _DATASETS / "olist_funnel"
+    source = public_dataset("olist_funnel")
     assert not import_export(source, load_mapping("olist"), warehouse, now=NOW.replace(hour=15)).changed
     # A naive date is local: midnight in Sao Paulo is 02:00 or 03:00 UTC.
     hours = rows(warehouse, "SELECT DISTINCT extract(hour FROM created_at) FROM leads ORDER BY 1")

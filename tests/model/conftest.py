@@ -1,0 +1,79 @@
+"""One simulated world, imported and trained once a session; many claims are held against it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from data.clock import parse_moment, to_us
+from data.importing import import_export
+from data.mapping import load_mapping
+from data.settings import Settings
+from data.simulator import simulate
+from data.warehouse import Warehouse
+from features.training_set import build_training_set, catalogue_of
+from training.run import frames, plan_of, scorecard_of, train
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from training.bundle import Bundle
+    from training.recipe import Rows
+    from training.run import Trained
+
+CUTOFF = parse_moment("2026-11-01")
+
+
+@dataclass(frozen=True)
+class SimulatedWorld:
+    """Where the simulated truth lies, and what was trained on what could be seen."""
+
+    truth: Path
+    settings: Settings
+    warehouse: Warehouse
+    trained: Trained
+
+
+def settings_in(home: Path) -> Settings:
+    """Return settings that keep everything below one folder."""
+    return Settings(home=home, mlruns=home / "mlruns", query_threads=1)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> SimulatedWorld:
+    folder = tmp_path_factory.mktemp("world")
+    report = simulate(leads=3000, seed=1, out=folder / "simulated", end=CUTOFF)
+    settings = settings_in(folder / "home")
+    warehouse = Warehouse(settings.warehouse_dir)
+    import_export(report.export, load_mapping(report.export / "mapping.yaml"), warehouse, now=CUTOFF)
+    return SimulatedWorld(report.truth, settings, warehouse, train(warehouse, settings, as_of=CUTOFF))
+
+
+@pytest.fixture(scope="session")
+def world_rows(world: SimulatedWorld) -> Rows:
+    """The rows that the world's model was fitted on."""
+    cutoff_us = to_us(CUTOFF)
+    with world.warehouse.connect() as connection:
+        wanted = scorecard_of(world.settings).features()
+        catalogue = catalogue_of(connection, world.warehouse, cutoff_us=cutoff_us, timezone="UTC", wanted=wanted)
+        plan = plan_of(world.settings, world.warehouse)
+        built = build_training_set(connection, catalogue, plan, cutoff_us=cutoff_us)
+    return frames(built.table, catalogue)
+
+
+@pytest.fixture(scope="session")
+def little_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the warehouse of a small team: 300 leads."""
+    folder = tmp_path_factory.mktemp("little")
+    export = simulate(leads=300, seed=2, out=folder / "simulated", end=CUTOFF).export
+    import_export(export, load_mapping(export / "mapping.yaml"), Warehouse(folder / "warehouse"), now=CUTOFF)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def little_bundle(little_home: Path) -> Bundle:
+    """What training on the small team's warehouse seals."""
+    settings = settings_in(little_home)
+    return train(Warehouse(settings.warehouse_dir), settings, as_of=CUTOFF).bundle

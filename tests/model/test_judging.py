@@ -1,0 +1,162 @@
+"""Judged forward in time: nothing is chosen on judged rows, leaks are seen, and the simulator's truth is met."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.clock import from_us
+from data.settings import Plan
+from features.catalogue import Catalogue
+from features.scorecard import load_scorecard
+from tests.model.rows import changed, numeric, synthetic_rows
+from tests.model.test_recipe import text_of
+from training import judging, peers, recipe
+from training.judging import MODEL, Judgement, judge
+from training.metrics import roc_auc
+from training.recipe import Rows
+from training.splits import judge_split
+
+if TYPE_CHECKING:
+    from tests.model.conftest import SimulatedWorld
+    from training.model import LinearTrees
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Judge without the dear peers, and hand out the model that was fitted."""
+    fitted: list[LinearTrees] = []
+    fit_model = recipe.fit_model
+
+    def kept(*args: Any, **more: Any) -> LinearTrees:
+        fitted.append(fit_model(*args, **more))
+        return fitted[-1]
+
+    monkeypatch.setattr(judging, "fit_model", kept)
+    monkeypatch.setattr(judging, "default_peers", lambda _: (peers.OdooWithoutStage(),))
+
+    def run(rows: Rows) -> tuple[Judgement, LinearTrees]:
+        return judge(rows, Plan(), load_scorecard(), capacity=10), fitted[-1]
+
+    return run
+
+
+def test_neither_labels_nor_features_of_judged_rows_change_a_choice_or_a_byte_of_the_model(judged: Any) -> None:
+    rows = synthetic_rows(1100, seed=1)
+    before, model = judged(rows)
+    at = np.flatnonzero(before.split.judged)
+    rng = np.random.default_rng(0)
+    y_obs = rows.y_obs.copy()
+    y_obs[at] = 1 - rng.permutation(y_obs[at])
+    frame = rows.frame.copy()
+    frame.iloc[at] = frame.iloc[rng.permutation(at)].to_numpy()
+    frame.loc[at, "noise"] *= 1000.0
+    after, other = judged(changed(rows, frame=frame.astype(rows.frame.dtypes), y_obs=y_obs))
+    assert after.choices == before.choices
+    assert text_of(other) == text_of(model)
+    # The judgement itself has to differ, or nothing was changed.
+    assert after.scoreboard.figure(MODEL, "log_loss")["value"] != before.scoreboard.figure(MODEL, "log_loss")["value"]
+
+
+def test_a_fit_label_does_change_the_model(judged: Any) -> None:
+    rows = synthetic_rows(700, seed=1)
+    before, model = judged(rows)
+    y_obs = rows.y_obs.copy()
+    flipped = np.flatnonzero(before.split.fit)[:5]
+    y_obs[flipped] = 1 - y_obs[flipped]
+    assert text_of(judged(changed(rows, y_obs=y_obs))[1]) != text_of(model)
+
+
+def test_what_only_judged_rows_hold_is_not_even_shown_to_the_peers(
+    judged: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = synthetic_rows(700, seed=2)
+    frame = rows.frame.copy()
+    frame.loc[judge_split(rows.spine, Plan()).fit, "noise"] = np.nan
+    shown: list[tuple[str, ...]] = []
+    fit = peers.OdooExtended.fit
+
+    def watched(self: Any, *args: Any, columns: Any) -> Any:
+        shown.append(columns.numeric)
+        return fit(self, *args, columns=columns)
+
+    monkeypatch.setattr(peers.OdooExtended, "fit", watched)
+    judged(changed(rows, frame=frame))
+    assert shown == [("size", "visits", "silence")]
+
+
+def test_shuffled_fit_labels_leave_nothing_to_rank_by(judged: Any) -> None:
+    aucs = []
+    for seed in range(3):
+        rows = synthetic_rows(1000, seed=20 + seed)
+        fit = np.flatnonzero(judge_split(rows.spine, Plan()).fit)
+        y_obs = rows.y_obs.copy()
+        y_obs[fit] = np.random.default_rng(seed).permutation(y_obs[fit])
+        judgement, _ = judged(changed(rows, y_obs=y_obs))
+        aucs.append(roc_auc(judgement.y_obs, judgement.predictions[MODEL]))
+    assert 0.43 < np.mean(aucs) < 0.57
+
+
+def test_a_feature_that_is_the_label_is_seen_at_once(judged: Any) -> None:
+    rows = synthetic_rows(700, seed=30)
+    noisy = rows.y_obs + np.random.default_rng(0).normal(0, 0.05, len(rows.y_obs))
+    leaking = Rows(
+        rows.frame.assign(leak=noisy), rows.spine, Catalogue(features=(*rows.catalogue.features, numeric("leak")))
+    )
+    judgement, _ = judged(leaking)
+    assert roc_auc(judgement.y_obs, judgement.predictions[MODEL]) > 0.99
+
+
+def test_predictions_of_every_method_stand_on_the_judged_rows_in_their_order(judged: Any) -> None:
+    rows = synthetic_rows(700, seed=31)
+    judgement, model = judged(rows)
+    held = rows.take(judgement.split.judged)
+    assert judgement.spine["lead_id"].tolist() == held.spine["lead_id"].tolist()
+    expected = judgement.choices.calibrator.logit(model.margin(model.encoding.tree_matrix(held.frame)))
+    np.testing.assert_allclose(judgement.predictions[MODEL], 1 / (1 + np.exp(-expected)))
+    assert {len(p) for p in judgement.predictions.values()} == {len(held.spine)}
+
+
+def test_on_simulated_leads_the_model_ranks_believably_and_beats_prior_and_rules(world: SimulatedWorld) -> None:
+    board = world.trained.judgement.scoreboard
+    assert board.wins >= 100
+    assert 0.70 < board.figure(MODEL, "roc_auc")["value"] < 0.87
+    for peer in ("prior", "scorecard"):
+        assert board.figure(MODEL, "log_loss")["value"] < board.figure(peer, "log_loss")["value"]
+        assert board.figure(MODEL, "roc_auc")["value"] > board.figure(peer, "roc_auc")["value"]
+
+
+@pytest.fixture(scope="session")
+def against_truth(world: SimulatedWorld) -> pd.DataFrame:
+    """Predicted and true probabilities of the judged rows."""
+    truth = pd.read_parquet(world.truth / "snapshots.parquet")
+    judgement = world.trained.judgement
+    told = judgement.spine[["lead_id", "as_of_us", "y_obs"]].assign(predicted=judgement.predictions[MODEL])
+    told["as_of"] = pd.to_datetime([from_us(us) for us in told["as_of_us"]], utc=True).as_unit("us")
+    return told.merge(truth[truth["kind"] == "monthly"], on=["lead_id", "as_of"], how="left")
+
+
+def test_nearly_every_judged_lead_is_open_in_truth_and_its_label_is_true(against_truth: pd.DataFrame) -> None:
+    found = against_truth["probability_90d"].notna()
+    # The others are duplicates whose contact data match nobody's: to the CRM they are people of their own.
+    assert found.mean() > 0.9
+    assert (against_truth["y_obs"] == against_truth["won_90d"])[found].mean() > 0.995
+
+
+def test_predicted_probabilities_follow_the_true_ones_in_bins(against_truth: pd.DataFrame) -> None:
+    known = against_truth.dropna(subset="probability_90d")
+    bins = known.groupby(pd.qcut(known["predicted"], 5, labels=False))
+    told, true = bins["predicted"].mean(), bins["probability_90d"].mean()
+    assert (np.diff(true) > 0).all()
+    assert known["predicted"].mean() == pytest.approx(known["probability_90d"].mean(), rel=0.4)
+    assert (np.abs(np.log(told / true)) < np.log(2.5)).all()
+    assert np.corrcoef(known["predicted"], known["probability_90d"])[0, 1] > 0.4
+
+
+def test_the_model_stays_below_the_truth(against_truth: pd.DataFrame) -> None:
+    known = against_truth.dropna(subset="probability_90d")
+    y_obs = known["y_obs"].to_numpy()
+    assert roc_auc(y_obs, known["predicted"].to_numpy()) < roc_auc(y_obs, known["probability_90d"].to_numpy())
