@@ -49,7 +49,8 @@ bench: $(READY) ## Measure against peers in the same run; NAME=... for one
 	@$(BIN)/python -m tests.benchmarks $(NAME)
 
 evidence: $(READY) ## Run in full what the tests run scaled down
-	CLEW_EVIDENCE=1 $(BIN)/pytest -n 2 --dist loadfile -m evidence
+	CLEW_EVIDENCE=1 $(BIN)/pytest -n 2 --dist loadfile --timeout 3600 tests/data/test_features_equal.py \
+		tests/data/test_future.py tests/data/test_snapshots.py tests/data/test_training_set.py
 
 # The second follows the first, so that what serves is what was tested.
 lock: $(READY) ## Resolve the locks anew for Python 3.11 to 3.13

@@ -33,8 +33,9 @@ def serve(
     settings = load_settings(**given)
     with step("starting the service") as tell:
         handle = start(settings, background=True, progress=tell)
-    console().print(f"listening on {handle.url}: POST /v1/score, /v1/score/batch, GET /v1/model, /v1/openapi.json")
-    console().print(f"log: {handle.log}; stop with Ctrl-C")
+    routes = "POST /v1/score, /v1/score/batch, GET /v1/model, /v1/openapi.json"
+    console().print(f"listening on {handle.url}: {routes}", markup=False, soft_wrap=True)
+    console().print(f"log: {handle.log}; stop with Ctrl-C", markup=False, soft_wrap=True)
     handle.wait()
 
 

@@ -230,6 +230,7 @@ def test_rollback_without_a_previous_version_ends_with_2(clew: CommandLine) -> N
     told(clew("rollback"), 2, "no previous version", "clew promote")
 
 
+@pytest.mark.timeout(120)  # a word that never comes would be waited for until the suite is ended
 def test_serve_listens_until_ctrl_c_and_ends_with_0(team: CommandLine) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -261,8 +262,8 @@ def _until(lines: Iterator[str], last: str) -> str:
     for line in lines:
         heard += line
         if last in line:
-            break
-    return heard
+            return heard
+    raise AssertionError(f"{last!r} was never said: {heard}")
 
 
 @pytest.mark.parametrize(

@@ -124,3 +124,12 @@ def test_facts_that_became_known_after_the_moment_change_nothing(
     before = Home.of(rewritten(export, tmp_path / "export", known_then), tmp_path / "home", at=EARLIER)
     assert min(removed.values()) > 0
     assert before.digest(EARLIER) == earlier_digest
+
+    def with_a_new_kind_of_event(table: pd.DataFrame, name: str) -> pd.DataFrame:
+        late = pd.to_datetime(table[KNOWN[name]], utc=True) > EARLIER
+        return (
+            table.assign(activity=table["activity"].mask(late, "never_seen_before")) if "activity" in table else table
+        )
+
+    everything = rewritten(export, tmp_path / "later", with_a_new_kind_of_event)
+    assert Home.of(everything, before.folder, at=CUTOFF).digest(EARLIER) == earlier_digest
