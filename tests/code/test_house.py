@@ -20,6 +20,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from tests.missing import missing_part
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("data", "features", "training", "monitoring", "serving")
 MODULES = tuple(
@@ -237,7 +239,7 @@ def test_the_wheel_holds_the_code_and_its_yaml_and_no_data(tmp_path: Path) -> No
     beside = Path(sys.executable).parent / "uv"
     uv = str(beside) if beside.is_file() else shutil.which("uv")
     if uv is None:
-        pytest.skip("there is no uv to build a wheel with; make setup installs it")
+        missing_part("there is no uv to build a wheel with; make setup installs it")
     for path in files():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / path, tmp_path / path)
@@ -246,7 +248,7 @@ def test_the_wheel_holds_the_code_and_its_yaml_and_no_data(tmp_path: Path) -> No
         [uv, "build", "--wheel", "--quiet"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
     if built.returncode and re.search("hatchling|network|dns|connect", built.stderr, flags=re.IGNORECASE):
-        pytest.skip("the build backend cannot be fetched here, so no wheel can be built")
+        missing_part("the build backend cannot be fetched here, so no wheel can be built")
     assert not built.returncode, built.stderr
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -290,7 +292,7 @@ def test_a_script_can_be_run_and_is_sound_shell(script: str) -> None:
 
 def test_make_help_shows_every_documented_target() -> None:
     if shutil.which("make") is None:
-        pytest.skip("there is no make here")
+        missing_part("there is no make here")
     told = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     documented = re.findall(r"^([a-z-]+):.*## ", text_of(Path("Makefile")), flags=re.MULTILINE)
     assert {"setup", "demo", "test"} <= set(documented)
