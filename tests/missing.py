@@ -1,4 +1,4 @@
-"""A system part that a test needs and that is not there: a failure in CI, which installs all of them; elsewhere a skip."""
+"""A part that a test needs and that is not there: a failure in CI, which installs all of them; elsewhere a skip."""
 
 from __future__ import annotations
 

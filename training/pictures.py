@@ -125,7 +125,7 @@ def reliability_curve(
 
     def again() -> Floats:
         curve = isotonic((rng.random(scores.size) < scores).astype(np.float64), scores)
-        return np.interp(grid, scores[order], curve[order])
+        return np.asarray(np.interp(grid, scores[order], curve[order]), np.float64)
 
     low, high = np.quantile(np.stack([again() for _ in range(replicates)]), [0.05, 0.95], axis=0)
     corners = _corners(scores[order], fitted[order])

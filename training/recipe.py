@@ -163,7 +163,7 @@ class _Tried:
         """Return the validation log loss after 0, 10, 20 ... trees."""
         start, booster, matrix = self._run(strength, alpha)
         grown = booster.num_trees()
-        losses = [log_loss_rows(start, self.y_obs).mean()]
+        losses = [float(log_loss_rows(start, self.y_obs).mean())]
         margin = start
         for k in range(0, grown, _STEP):
             margin = margin + booster.predict(
