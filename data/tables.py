@@ -122,6 +122,18 @@ TABLES: Mapping[str, Table] = MappingProxyType(
                 "lead_id:id! outcome:category! closed_at:time! amount:number currency:category reason:category",
                 happened="closed_at",
             ),
+            _table(
+                "actions",
+                "action_id",
+                "action_id:id! lead_id:id! type:category! occurred_at:time! actor_id:id reason:category",
+                happened="occurred_at",
+            ),
+            _table(
+                "merges",
+                "lead_id occurred_at",
+                "lead_id:id! occurred_at:time! into_lead_id:id!",
+                happened="occurred_at",
+            ),
         )
     }
 )

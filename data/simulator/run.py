@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from data.clock import DAY_US, to_us
 from data.errors import InfrastructureError, UsageError
-from data.simulator import behaviour, export, truth
+from data.simulator import behaviour, export, handover, truth
 from data.simulator import engagement as visits
 from data.simulator.chain import LOST, WON, Rates, walk
 from data.simulator.population import draw_accounts, draw_people
@@ -33,6 +33,8 @@ __all__ = ["SimulationReport", "simulate"]
 Progress = Callable[[str, float], None]
 
 _END = datetime(2026, 11, 1, tzinfo=UTC)
+# A file without rows is refused at import, and in a small world there may be none of these.
+_MAY_BE_EMPTY = frozenset({"export/actions.csv", "export/merges.csv"})
 _MAPPING = Path(__file__).with_name("mapping.yaml")
 
 
@@ -158,12 +160,15 @@ def _drawn(
 
 def _tables(world: export.World, rates: Rates, fits: Floats, rng: np.random.Generator) -> dict[str, pa.Table]:
     """Return every table under its path below the output folder."""
+    streams = rng.spawn(2)
     return {
         "export/leads.csv": export.lead_table(rng, world),
         "export/accounts.csv": export.account_table(rng, world),
         "export/events.parquet": export.event_table(rng, world),
         "export/stages.csv": export.stage_table(world),
         "export/outcomes.csv": export.outcome_table(world),
+        "export/actions.csv": handover.action_table(streams[0], world),
+        "export/merges.csv": handover.merge_table(streams[1], world),
         "truth/snapshots.parquet": truth.snapshot_truth(world, rates),
         "truth/leads.parquet": truth.lead_truth(world, rates, fits),
     }
@@ -175,6 +180,9 @@ def _write(out: Path, tables: dict[str, pa.Table]) -> None:
         for name, table in tables.items():
             path = out / name
             path.parent.mkdir(parents=True, exist_ok=True)
+            if name in _MAY_BE_EMPTY and not table.num_rows:
+                path.unlink(missing_ok=True)
+                continue
             part = path.with_name(f".{path.name}.part")
             if path.suffix == ".csv":
                 pa_csv.write_csv(table, part)

@@ -35,6 +35,8 @@ class Sim:
     events: pd.DataFrame
     stages: pd.DataFrame
     outcomes: pd.DataFrame
+    actions: pd.DataFrame
+    merges: pd.DataFrame
     snapshots: pd.DataFrame
     truth: pd.DataFrame
     mapping: dict[str, Any]
@@ -44,7 +46,7 @@ class Sim:
 def simulated(seed: int) -> Sim:
     with TemporaryDirectory() as folder:
         report = simulate(leads=6000, seed=seed, out=Path(folder))
-        names = ("leads", "accounts", "stages", "outcomes")
+        names = ("leads", "accounts", "stages", "outcomes", "actions", "merges")
         tables = {name: pd.read_csv(report.export / f"{name}.csv") for name in names}
         for name, column in (
             ("leads", "Created"),
@@ -53,6 +55,10 @@ def simulated(seed: int) -> Sim:
             ("stages", "Entered At"),
             ("outcomes", "Closed At"),
             ("outcomes", "Entered At"),
+            ("actions", "Date"),
+            ("actions", "Entered At"),
+            ("merges", "Date"),
+            ("merges", "Entered At"),
         ):
             tables[name][column] = pd.to_datetime(tables[name][column])
         return Sim(
@@ -96,7 +102,7 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) 
     simulate(leads=800, seed=5, out=tmp_path / "b", months=6)  # over an earlier run
     first, again, other = (digests(tmp_path / name) for name in "abc")
     assert first == again
-    assert len(first) == 8
+    assert len(first) == 10
     assert all(first[name] != other[name] for name in first if not name.endswith("mapping.yaml"))
 
 
@@ -327,7 +333,7 @@ def test_enterprises_win_more_slowly(sim: Sim) -> None:
 
 
 def test_the_mapping_covers_every_table_and_every_column(sim: Sim) -> None:
-    frames = {name: getattr(sim, name) for name in ("leads", "accounts", "events", "stages", "outcomes")}
+    frames = {name: getattr(sim, name) for name in TABLES if name != "contacts"}
     used: dict[str, set[str]] = {name: set(sim.mapping["ignored"].get(name, ())) for name in frames}
     assert set(sim.mapping["tables"]) == set(TABLES)
     for name, table in sim.mapping["tables"].items():
@@ -391,3 +397,25 @@ def test_wrong_arguments_are_refused_by_name(tmp_path: Path) -> None:
     blocked.write_text("", encoding="utf-8")
     with pytest.raises(InfrastructureError, match="could not be written"):
         simulate(leads=100, seed=1, out=blocked)
+
+
+def test_a_lead_is_assigned_before_it_is_accepted_and_accepted_before_it_is_called(sim: Sim) -> None:
+    dates = sim.actions.pivot_table(index="Lead ID", columns="Activity", values="Date", aggfunc="min").dropna()
+    assert len(dates) > 1000
+    assert (dates["assigned"] <= dates["accepted"]).all()
+    assert (dates["accepted"] <= dates["called"]).all()
+    created = sim.leads.set_index("Lead ID")["Created"]
+    assert (dates["assigned"] >= created.loc[dates.index]).all()
+    assert (sim.actions["Entered At"] >= sim.actions["Date"]).all()
+
+
+def test_a_merge_joins_two_records_of_one_person_after_both_were_created(sim: Sim) -> None:
+    person = sim.truth.set_index("lead_id")["person"]
+    created = sim.leads.set_index("Lead ID")["Created"]
+    merged, into = sim.merges["Lead ID"], sim.merges["Merged Into"]
+    assert len(merged) > 100
+    assert (merged != into).all()
+    assert (person.loc[merged].to_numpy() == person.loc[into].to_numpy()).all()
+    for side in (merged, into):
+        assert (created.loc[side].to_numpy() <= sim.merges["Date"].to_numpy()).all()
+    assert (sim.merges["Entered At"] >= sim.merges["Date"]).all()
