@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -19,7 +21,7 @@ from data.expressions import NON_NEGATIVE
 from data.tables import TABLES, Column, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -32,7 +34,7 @@ State = Literal["passed", "failed", "could_not_check"]
 SAMPLE_ROWS = 200_000
 _ALWAYS = frozenset({"leads", "outcomes"})  # a warehouse without these cannot be learnt from
 _VALUES: dict[tuple[str, str], tuple[str, ...]] = {
-    ("outcomes", "outcome"): ("won", "lost"),
+    ("outcomes", "outcome"): ("won", "lost", "open"),
     ("leads", "seniority"): get_args(Seniority),
     ("leads", "email_domain_kind"): get_args(EmailKind),
 }
@@ -157,12 +159,30 @@ def _context(docs: Path | None) -> Any:  # noqa: ANN401 - a context of Great Exp
 def _library(name: str) -> Any:  # noqa: ANN401 - the library exports its names implicitly
     """Import Great Expectations, or a part of it, with its analytics off and its old-fashioned imports tolerated."""
     os.environ["GX_ANALYTICS_ENABLED"] = "False"  # read when the library is imported
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _hidden("pyspark"):
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError:
             raise InfrastructureError("checks need great-expectations", hint="install clew[train]") from None
+
+
+@contextmanager
+def _hidden(package: str) -> Iterator[None]:
+    """Let a package seem not to be installed.
+
+    Great Expectations looks for PySpark, whose modules for its Connect server end the process without a word where
+    gRPC is missing.
+    """
+    kept = {name: module for name, module in sys.modules.items() if name == package or name.startswith(f"{package}.")}
+    for name in kept:
+        del sys.modules[name]
+    sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[package]
+        sys.modules.update(kept)
 
 
 def _run(context: Any, table: Table, frame: pd.DataFrame) -> list[CheckResult]:  # noqa: ANN401
@@ -184,7 +204,9 @@ def _expectations(table: Table) -> list[Any]:
     gxe = _library("great_expectations.expectations")
     suite: list[Any] = [
         gxe.ExpectTableRowCountToBeBetween(min_value=1),  # an empty frame passes every other expectation
-        gxe.ExpectCompoundColumnsToBeUnique(column_list=list(table.key)),
+        gxe.ExpectColumnValuesToBeUnique(column=table.key[0])
+        if len(table.key) == 1
+        else gxe.ExpectCompoundColumnsToBeUnique(column_list=list(table.key)),
     ]
     for column in table.columns:
         suite += _of_column(table, column)

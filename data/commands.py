@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from data.console import console, next_steps, print_json, step, typed
+from data.import_report import ImportReport
+from data.import_view import show_import, show_series
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from data.import_report import ImportReport
+    from data.exports import SeriesReport
     from data.settings import Settings
 
 __all__ = ["cutoff_of", "register", "require_leads", "run_checks", "run_import", "show_import"]
@@ -85,20 +87,61 @@ def import_(
             help="A mapping file, or a name: salesforce, hubspot, dynamics, odoo, bpi2012, olist, bank_marketing."
         ),
     ],
+    exported_at: Annotated[
+        str | None,
+        typer.Option(help="When the export was taken, as 2026-01-05T06:00:00+08:00; default: now.", metavar="TIME"),
+    ] = None,
+    each: Annotated[
+        str | None,
+        typer.Option(
+            help="FOLDER holds one folder for each export, and their names say when it was taken: 'crm_%Y-%m-%d'.",
+            metavar="FORM",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring exported files into the warehouse: all or nothing, twice the same is once."""
+    """Bring exported files into the warehouse: all or nothing, twice the same is once.
+
+    Exports taken one after the other tell a history: what changed, and since when it was known.
+    """
     from data.settings import load_settings
 
-    report = run_import(folder, mapping, load_settings())
+    report = _run_import(folder, mapping, load_settings(), exported_at=exported_at, each=each)
     if as_json:
         print_json(report.as_dict())
         return
-    show_import(report)
+    if isinstance(report, ImportReport):
+        show_import(report)
+    else:
+        show_series(report)
     next_steps(("clew check", "hold the warehouse against the contract"), ("clew train", "train and judge a model"))
 
 
-def run_import(folder: Path, mapping: str | Path, settings: Settings) -> ImportReport:
+def _run_import(
+    folder: Path, mapping: str, settings: Settings, *, exported_at: str | None, each: str | None
+) -> ImportReport | SeriesReport:
+    """Import one export or a series of them."""
+    from data.clock import parse_moment
+    from data.errors import UsageError
+    from data.exports import import_series
+    from data.mapping import load_mapping
+    from data.warehouse import Warehouse
+
+    if each is None:
+        if exported_at and len(exported_at.strip()) <= len("2026-01-05"):
+            raise UsageError("--exported-at: a day without a time was given", hint="write 2026-01-05T06:00:00+08:00")
+        moment = parse_moment(exported_at, field="--exported-at") if exported_at else None
+        return run_import(folder, mapping, settings, exported_at=moment)
+    if exported_at:
+        raise UsageError("--exported-at and --each were both given", hint="--each reads the times from the names")
+    used, warehouse = load_mapping(mapping), Warehouse(settings.warehouse_dir)
+    with step(f"importing the exports in {folder}") as tell:
+        return import_series(folder, each, used, warehouse, progress=tell, threads=settings.query_threads)
+
+
+def run_import(
+    folder: Path, mapping: str | Path, settings: Settings, *, exported_at: datetime | None = None
+) -> ImportReport:
     """Import with progress shown."""
     from data.importing import import_export
     from data.mapping import load_mapping
@@ -111,28 +154,8 @@ def run_import(folder: Path, mapping: str | Path, settings: Settings) -> ImportR
             Warehouse(settings.warehouse_dir),
             progress=tell,
             threads=settings.query_threads,
+            exported_at=exported_at,
         )
-
-
-def show_import(report: ImportReport) -> None:
-    """Print what became of every row."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("table", *("rows in", "kept", "duplicates", "quarantined", "filtered"), title="import")
-    for name, t in report.tables.items():
-        table.add_row(name, *(f"{n:,}" for n in (t.rows_in, t.kept, t.duplicates, t.refused, t.filtered)))
-    out = console()
-    out.print(table)
-    for name in report.left_out:
-        out.print(f"  {name}: left out, its file is optional and not in the folder")
-    for name, t in report.tables.items():
-        for reason, count in t.quarantined.items():
-            out.print(f"  [yellow]{name}: {count:,} quarantined: {escape(reason)}[/yellow]")
-    if report.quarantine:
-        out.print(f"  the quarantined rows with their reasons are in {report.quarantine}", markup=False, soft_wrap=True)
-    if not report.changed:
-        out.print("  nothing new: the warehouse is unchanged")
 
 
 def check(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from data.derive import BLANK_CHARACTERS
 from data.mapping import duration_us
+from data.mapping_terms import EVERYTHING_ELSE
 from data.readers import quote
 
 if TYPE_CHECKING:
@@ -39,17 +40,22 @@ class Resolver:
     def cell(self, source: str) -> str:
         """Return the staged column without surrounding white space, NULL where nothing is left."""
         cell = self._cells[source]
-        # Trimming a set of Unicode characters costs six times what asking for plain ends does, and ends are plain.
-        plain = f"left({cell}, 1) BETWEEN '!' AND '~' AND right({cell}, 1) BETWEEN '!' AND '~'"
+        # Trimming a set of Unicode characters costs ten times what asking for plain ends does, and ends are plain.
+        plain = f"{cell}[1] BETWEEN '!' AND '~' AND {cell}[-1] BETWEEN '!' AND '~'"
         return f"CASE WHEN {plain} THEN {cell} ELSE nullif(trim({cell}, {_TRIM}), '') END"
 
 
 @dataclass(frozen=True)
 class Typed:
-    """SQL of a value, and SQL of the reason why it is no value, NULL where all is well."""
+    """SQL of a value, and SQL of the reason why it is no value, NULL where all is well.
+
+    Where reading the text is dear, `read` is the SQL that does it once; its result has to stand under the name
+    `u_<column>` where `value` and `reason` are asked for.
+    """
 
     value: str
     reason: str = "NULL"
+    read: str | None = None
 
 
 def text_sql(spec: ColumnSpec, resolver: Resolver) -> str:
@@ -59,7 +65,10 @@ def text_sql(spec: ColumnSpec, resolver: Resolver) -> str:
     elif spec.row_number:
         text = f"{quote(spec.prefix)} || CAST({resolver.row} AS VARCHAR)"
     elif spec.concat is not None:
-        text = f" || {quote(spec.sep)} || ".join(resolver.cell(part) for part in spec.concat)
+        cells = [resolver.cell(part) for part in spec.concat]
+        text = f" || {quote(spec.sep)} || ".join(cells)
+        if spec.skip_empty:
+            text = f"nullif(concat_ws({quote(spec.sep)}, {', '.join(cells)}), '')"
         text = f"{quote(spec.prefix)} || {text}"
     else:
         text = resolver.cell(spec.column or "")
@@ -68,8 +77,12 @@ def text_sql(spec: ColumnSpec, resolver: Resolver) -> str:
     if missing:
         text = f"CASE WHEN {text} IN ({', '.join(map(quote, missing))}) THEN NULL ELSE {text} END"
     if spec.values:
-        arms = " ".join(f"WHEN {quote(old)} THEN {quote(new)}" for old, new in spec.values.items())
-        text = f"nullif(CASE {text} {arms} ELSE {text} END, '')"
+        arms = "".join(
+            f" WHEN {quote(old)} THEN {quote(new)}" for old, new in spec.values.items() if old != EVERYTHING_ELSE
+        )
+        other = spec.values.get(EVERYTHING_ELSE)
+        rest = text if other is None else f"CASE WHEN {text} IS NOT NULL THEN {quote(other)} END"
+        text = f"nullif({f'CASE {text}{arms} ELSE {rest} END' if arms else rest}, '')"
     return text
 
 
@@ -82,18 +95,20 @@ def typed_sql(name: str, text: str, kind: Kind | Literal["numeric"]) -> Typed:
     if kind in {"id", "category", "text"}:
         return Typed(text)
     number = f"TRY_CAST(replace({text}, ',', '') AS DOUBLE)"
-    value = f"CASE WHEN regexp_full_match({text}, '{_NUMBER}') AND isfinite({number}) THEN {number} END"
+    read = f"CASE WHEN regexp_full_match({text}, '{_NUMBER}') AND isfinite({number}) THEN {number} END"
     huge = f"(regexp_full_match({text}, '{_NUMBER}') AND NOT isfinite({number}))"
+    infinite = f"regexp_full_match({text}, '{_NOT_FINITE}') OR {huge}"
+    value = f"u_{name}"
     checks = [
-        f"WHEN regexp_full_match({text}, '{_NOT_FINITE}') OR {huge} THEN 'not_finite:{name}'",
-        f"WHEN {text} IS NOT NULL AND ({value}) IS NULL THEN 'bad_number:{name}'",
+        f"WHEN {text} IS NULL THEN NULL",
+        f"WHEN {value} IS NULL THEN CASE WHEN {infinite} THEN 'not_finite:{name}' ELSE 'bad_number:{name}' END",
     ]
     if name in NON_NEGATIVE:
-        checks.append(f"WHEN ({value}) < 0 THEN 'negative:{name}'")
+        checks.append(f"WHEN {value} < 0 THEN 'negative:{name}'")
     if kind == "integer":
-        checks.append(f"WHEN ({value}) <> floor({value}) OR abs({value}) > 9e15 THEN 'bad_number:{name}'")
-        value = f"TRY_CAST({value} AS BIGINT)"
-    return Typed(value, f"CASE {' '.join(checks)} END")
+        checks.append(f"WHEN {value} <> floor({value}) OR abs({value}) > 9e15 THEN 'bad_number:{name}'")
+        return Typed(f"TRY_CAST({value} AS BIGINT)", f"CASE {' '.join(checks)} END", read)
+    return Typed(value, f"CASE {' '.join(checks)} END", read)
 
 
 def time_sql(name: str, text: str, spec: ColumnSpec | KnownAt, zone: str | None) -> Typed:
@@ -103,12 +118,13 @@ def time_sql(name: str, text: str, spec: ColumnSpec | KnownAt, zone: str | None)
     else:
         instant, naive, readable = _format_sql(text, spec.format, zone)
     shift = duration_us(spec.plus) if spec.plus else 0
-    value = f"epoch_us({instant})" + (f" + {shift}" if shift else "")
+    value = f"u_{name}"
     reason = (
-        f"CASE WHEN {text} IS NULL THEN NULL WHEN NOT coalesce({readable}, false) THEN 'bad_time:{name}' "
-        f"WHEN {naive} THEN 'time_without_offset:{name}' WHEN ({value}) < 0 THEN 'before_1970:{name}' END"
+        f"CASE WHEN {value} >= 0 OR {text} IS NULL THEN NULL WHEN {value} < 0 THEN 'before_1970:{name}' "
+        f"WHEN NOT coalesce({readable}, false) THEN 'bad_time:{name}' "
+        f"WHEN {naive} THEN 'time_without_offset:{name}' END"
     )
-    return Typed(value, reason)
+    return Typed(value, reason, f"epoch_us({instant})" + (f" + {shift}" if shift else ""))
 
 
 def _iso_sql(text: str, zone: str | None) -> tuple[str, str, str]:

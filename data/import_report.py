@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from data.errors import DataError
@@ -11,7 +11,49 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["FileReport", "ImportReport", "TableReport"]
+    from data.mapping_terms import Known
+
+__all__ = ["Changes", "FileReport", "Gone", "ImportReport", "TableReport", "Withheld"]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What the rows of a state table say that is new: entities told first, and those with a new version.
+
+    `columns` counts by column in how many new versions it differs from the version before.
+    """
+
+    new: int = 0
+    changed: int = 0
+    columns: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Gone:
+    """Leads of earlier exports that this one does not hold.
+
+    `vanished` and `reappeared` are those of which the export before said otherwise; they are counted where they are
+    `stored`, which takes an export that is declared full and a lead file that could be read to its last row.
+    """
+
+    missing: int
+    vanished: int = 0
+    reappeared: int = 0
+    stored: bool = True
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """A column (`leads.status`) that feeds no prediction, why, and in how many rows it is filled.
+
+    `since` is the first export that showed it: of a column known `later` the versions from then on are dated, and a
+    training set that begins no earlier may use it. None where that will never be.
+    """
+
+    column: str
+    known: Known
+    filled: int
+    since: str | None = None
 
 
 @dataclass(frozen=True)
@@ -29,6 +71,7 @@ class TableReport:
     filtered: int = 0
     written: int = 0
     unmapped: tuple[str, ...] = ()
+    changes: Changes = field(default_factory=Changes)
 
     @property
     def refused(self) -> int:
@@ -49,7 +92,8 @@ class FileReport:
 class ImportReport:
     """The result of one import; `quarantine` is the folder of the quarantined rows, None where there are none.
 
-    `left_out` names the tables whose optional file was not in the folder.
+    `exported_at` is when the export was taken. `left_out` names the tables whose optional file was not in the folder.
+    With `repeated` these very files were imported as the export of that moment before, and were not read again.
     """
 
     import_id: str
@@ -60,6 +104,10 @@ class ImportReport:
     files: Mapping[str, FileReport]
     quarantine: Path | None = None
     left_out: tuple[str, ...] = ()
+    exported_at: str = ""
+    gone: Gone | None = None
+    withheld: tuple[Withheld, ...] = ()
+    repeated: bool = False
 
     def check(self) -> None:
         """Raise where a row is unaccounted for.
@@ -90,6 +138,10 @@ class ImportReport:
             "changed": self.changed,
             "quarantine": str(self.quarantine) if self.quarantine else None,
             "left_out": list(self.left_out),
+            "exported_at": self.exported_at,
+            "repeated": self.repeated,
+            "gone": asdict(self.gone) if self.gone else None,
+            "withheld": [asdict(column) for column in self.withheld],
             "tables": {
                 name: {
                     "rows_in": t.rows_in,
@@ -99,6 +151,9 @@ class ImportReport:
                     "filtered": t.filtered,
                     "written": t.written,
                     "unmapped": list(t.unmapped),
+                    "new": t.changes.new,
+                    "changed": t.changes.changed,
+                    "changed_columns": dict(t.changes.columns),
                 }
                 for name, t in self.tables.items()
             },

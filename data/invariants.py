@@ -66,7 +66,7 @@ def invariants(table: Table, now_us: int) -> tuple[Invariant, ...]:
         claims[f"{table.happened} is not in the future"] = f"epoch_us({table.happened}) > {now_us + _TOLERANCE_US}"
     claims["known_at is not after recorded_at"] = f"epoch_us(known_at) > epoch_us(recorded_at) + {_TOLERANCE_US}"
     if table.name == "outcomes":
-        claims["outcome is won or lost"] = "outcome NOT IN ('won', 'lost')"
+        claims["outcome is won, lost or open again"] = "outcome NOT IN ('won', 'lost', 'open')"
     for column in table.columns:
         if column.kind == "number":
             claims[f"{column.name} is finite"] = f"NOT isfinite({column.name})"
@@ -96,8 +96,11 @@ def check_invariants(warehouse: Warehouse, *, now: datetime | None = None) -> In
         if broken:
             listed = "; ".join(f"{claim.table}: {claim.claim}, broken by {count} row(s)" for claim, count in broken)
             raise DataError(f"the warehouse breaks its contract: {listed}", hint="restore it and import again")
-        unknown = {name: _count(con, _unknown_leads(name)) for name in ("events", "stages", "outcomes", "contacts")}
+        unknown = {name: _count(con, _unknown_leads(name)) for name in _OF_LEADS}
     return InvariantReport(len(claims), {name: count for name, count in unknown.items() if count})
+
+
+_OF_LEADS = ("events", "stages", "outcomes", "contacts", "actions", "merges")
 
 
 def _unknown_leads(table: str) -> str:
@@ -105,5 +108,5 @@ def _unknown_leads(table: str) -> str:
 
 
 def _count(con: duckdb.DuckDBPyConnection, query: str) -> int:
-    row = con.execute(query).fetchone()
-    return int(row[0]) if row else 0
+    ((count,),) = con.execute(query).fetchall()
+    return int(count)

@@ -6,16 +6,29 @@ read as text, so that `yes: won` in a value map means the word "yes", as it stan
 
 from __future__ import annotations
 
-import difflib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 from zoneinfo import available_timezones
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from data.errors import DataError, UsageError
+from data.mapping_terms import (
+    ColumnSpec,
+    Condition,
+    Custom,
+    CustomSpec,
+    FileSpec,
+    Join,
+    Known,
+    KnownAt,
+    Spec,
+    Strict,
+    duration_us,
+    nearest,
+)
 from data.settings import Plan
 from data.tables import TABLES, Column, Table
 
@@ -37,186 +50,15 @@ __all__ = [
     "preset_names",
 ]
 
-Known = Literal["at_creation", "later", "after_outcome"]
-CustomKind = Literal["numeric", "categorical", "text", "ignored"]
 _HERE = Path(__file__).parent
 _SHIPPED = (_HERE / "presets", _HERE / "mappings")
-_DURATION = re.compile(
-    r"P(?:(?P<w>\d+)W)?(?:(?P<d>\d+)D)?(?:T(?:(?P<h>\d+)H)?(?:(?P<m>\d+)M)?(?:(?P<s>\d+(?:\.\d{1,6})?)S)?)?"
-)
-_SECONDS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
+# What an export says of these is their present state, and a later export may say another.
+_STATES = frozenset({"accounts", "leads", "contacts", "outcomes"})
+# What may be dated by the export that first tells it.
+_DATED_BY_EXPORT = frozenset({("stages", "occurred_at"), ("outcomes", "closed_at"), ("merges", "occurred_at")})
 
 
-def duration_us(text: str) -> int:
-    """Return the microseconds of an ISO 8601 duration; months and years are refused, having no fixed length.
-
-    Examples
-    --------
-    >>> duration_us("PT12H"), duration_us("P1DT0.5S")
-    (43200000000, 86400500000)
-    """
-    match = _DURATION.fullmatch(text)
-    if match is None or not any(match.groupdict().values()):
-        raise ValueError("a duration such as PT12H, P1D or PT0S was expected")
-    return sum(round(float(value) * 1_000_000) * _SECONDS[unit] for unit, value in match.groupdict().items() if value)
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word.lower(), [name.lower() for name in known], n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-class _Strict(BaseModel):
-    """Frozen, and an unknown key is refused together with the keys that are allowed."""
-
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _only_known_keys(cls, raw: Any) -> Any:  # noqa: ANN401 - whatever the file holds
-        if not isinstance(raw, dict):
-            return raw
-        allowed = sorted(field.alias or name for name, field in cls.model_fields.items())
-        for key in raw:
-            if key not in allowed and key not in cls.model_fields:
-                raise ValueError(f"unknown key {key!r}; allowed are {', '.join(allowed)}{_nearest(str(key), allowed)}")
-        return raw
-
-
-class FileSpec(_Strict):
-    """A file of the export, or several of one form by a glob; the suffix tells the format.
-
-    An `optional` file may be absent: the tables that read it are left out then.
-    """
-
-    path: str
-    delimiter: str | None = Field(None, min_length=1, max_length=1)
-    encoding: str = "utf-8"
-    sheet: str | None = None
-    optional: bool = False
-
-    @field_validator("path")
-    @classmethod
-    def _inside_the_folder(cls, value: str) -> str:
-        if Path(value).is_absolute() or ".." in Path(value).parts:
-            raise ValueError("a path inside the imported folder was expected, without .. and not absolute")
-        return value
-
-    @field_validator("encoding")
-    @classmethod
-    def _known_encoding(cls, value: str) -> str:
-        try:
-            "".encode(value)
-        except LookupError:
-            raise ValueError("is no encoding; utf-8, gb18030, cp1252 or utf-16 are common") from None
-        return value
-
-
-class Join(_Strict):
-    """A left join: left column to right column; its columns are written `file.column`."""
-
-    file: str
-    on: dict[str, str] = Field(min_length=1)
-    pick: Literal["first"] | None = None
-
-
-class Condition(_Strict):
-    """What a row has to meet, or it is counted as filtered. `from` and `until` compare times, half open."""
-
-    column: str
-    in_: tuple[str, ...] | None = Field(None, alias="in")
-    filled: bool | None = None
-    from_: str | None = Field(None, alias="from")
-    until: str | None = None
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if self.in_ is None and self.filled is None and self.from_ is None and self.until is None:
-            raise ValueError("a condition needs one of in, filled, from, until")
-        return self
-
-
-def _short_form(raw: Any) -> Any:  # noqa: ANN401 - whatever the file holds
-    return {"column": raw} if isinstance(raw, str) else raw
-
-
-class ColumnSpec(_Strict):
-    """Where one canonical column comes from: exactly one source, then how it is read."""
-
-    SOURCES: ClassVar[tuple[str, ...]] = ("column", "concat", "value", "rebuilt_from_month", "row_number")
-
-    column: str | None = None
-    concat: tuple[str, ...] | None = Field(None, min_length=1)
-    value: str | None = None
-    rebuilt_from_month: str | None = None
-    row_number: bool | None = None
-    sep: str = ""
-    prefix: str = ""
-    start: str | None = Field(None, pattern=r"^\d{4}-(0[1-9]|1[0-2])$")
-    format: str = "iso"
-    plus: str | None = None
-    values: dict[str, str] = Field(default_factory=dict)
-    missing: tuple[str, ...] = ()
-    known: Known = "at_creation"
-
-    @field_validator("plus")
-    @classmethod
-    def _duration(cls, value: str | None) -> str | None:
-        if value is not None:
-            duration_us(value)
-        return value
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        given = [name for name in self.SOURCES if getattr(self, name) not in {None, False}]
-        if len(given) != 1:
-            raise ValueError(f"exactly one of {', '.join(self.SOURCES)} was expected, {len(given)} came")
-        if (self.rebuilt_from_month is None) != (self.start is None):
-            raise ValueError("rebuilt_from_month and start: 'YYYY-MM' belong together")
-        return self
-
-    def sources(self) -> tuple[str, ...]:
-        """Return the source columns that are read."""
-        one = self.column or self.rebuilt_from_month
-        return self.concat or ((one,) if one else ())
-
-
-class CustomSpec(ColumnSpec):
-    """A column of the customer's own, kept in `leads` under the prefix `custom_`."""
-
-    kind: CustomKind
-
-
-class KnownAt(_Strict):
-    """When a row became known: `after` a time of the row plus `lag`, a `column`, or the time of import."""
-
-    after: str | None = None
-    lag: str = "PT0S"
-    column: str | None = None
-    format: str = "iso"
-    plus: str | None = None
-    at_import: bool = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _word_import(cls, raw: Any) -> Any:  # noqa: ANN401 - whatever the file holds
-        return {"at_import": True} if raw == "import" else raw
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if sum((self.after is not None, self.column is not None, self.at_import)) != 1:
-            raise ValueError("expected {after: column, lag: PT0S}, {column: name} or the word import")
-        duration_us(self.lag)
-        if self.plus is not None:
-            duration_us(self.plus)
-        return self
-
-
-Spec = Annotated[ColumnSpec, BeforeValidator(_short_form)]
-Custom = Annotated[CustomSpec, BeforeValidator(_short_form)]
-
-
-class TableSpec(_Strict):
+class TableSpec(Strict):
     """How one canonical table is filled from one file and its joins."""
 
     from_: str = Field(alias="from")
@@ -259,13 +101,18 @@ class TableSpec(_Strict):
         return {name: spec.known for name, spec in self.columns.items() if spec.known != "at_creation"}
 
 
-class Mapping(_Strict):
-    """A whole mapping file."""
+class Mapping(Strict):
+    """A whole mapping file.
+
+    With `full_export` each export holds every lead there is: one that is missing was deleted or merged, and what the
+    export before did not tell was not known by then.
+    """
 
     mapping: int
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     zone: str | None = None
     plan: Plan | None = None
+    full_export: bool = False
     files: dict[str, FileSpec] = Field(min_length=1)
     tables: dict[str, TableSpec] = Field(min_length=1)
     ignored: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -296,6 +143,8 @@ class Mapping(_Strict):
         for name, spec in self.tables.items():
             _among(f"tables.{name}", name, TABLES, "a canonical table")
             _check_table(f"tables.{name}", TABLES[name], spec, self)
+        if self.full_export and "leads" not in self.tables:
+            raise ValueError("full_export: says that every lead is in each export, so tables.leads has to be mapped")
         return self
 
     def fitting(self, folder: Path) -> tuple[Mapping, tuple[str, ...]]:
@@ -321,6 +170,14 @@ class Mapping(_Strict):
         ignored = {name: columns for name, columns in self.ignored.items() if name in files}
         return self.model_copy(update={"files": files, "tables": tables, "ignored": ignored}), left_out
 
+    @property
+    def depends_on_moment(self) -> bool:
+        """Whether an import depends on when its export was taken; a plain log of events does not."""
+        return bool(_STATES & self.tables.keys()) or any(
+            spec.known_at.at_import or any(column.exported_at for column in spec.columns.values())
+            for spec in self.tables.values()
+        )
+
     def wanted(self) -> dict[str, tuple[str, ...]]:
         """Return the columns that have to be in each file."""
         pairs = [pair for spec in self.tables.values() for pair in spec.needs()]
@@ -330,7 +187,7 @@ class Mapping(_Strict):
 def _among(path: str, word: str, known: Iterable[str], what: str) -> None:
     names = list(known)
     if word not in names:
-        raise ValueError(f"{path}: {word!r} is not {what}; allowed are {', '.join(names)}{_nearest(word, names)}")
+        raise ValueError(f"{path}: {word!r} is not {what}; allowed are {', '.join(names)}{nearest(word, names)}")
 
 
 def _check_table(path: str, table: Table, spec: TableSpec, mapping: Mapping) -> None:
@@ -359,6 +216,9 @@ def _check_column(path: str, table: Table, spec: ColumnSpec, *, target: Column) 
     fixed = target.required or target.name in table.key
     if spec.known != "at_creation" and (fixed or not table.history or table.name == "contacts"):
         raise ValueError(f"{path}.known: only columns of leads and accounts that may be empty can be known later")
+    if spec.exported_at and (table.name, target.name) not in _DATED_BY_EXPORT:
+        named = ", ".join(sorted(f"{name}.{column}" for name, column in _DATED_BY_EXPORT))
+        raise ValueError(f"{path}.exported_at: only {named} can be dated by the export")
     if target.kind != "time" and (spec.format != "iso" or spec.plus or spec.rebuilt_from_month):
         raise ValueError(f"{path}: format, plus and rebuilt_from_month belong to times, this is a {target.kind}")
 
@@ -387,7 +247,7 @@ def _find(name: str | Path) -> Path:
             return candidate
     names = preset_names()
     raise UsageError(
-        f"there is no mapping {path.name!r}{_nearest(str(name), names)}",
+        f"there is no mapping {path.name!r}{nearest(str(name), names)}",
         hint=f"give the path of a YAML file or one of {', '.join(names)}",
     )
 

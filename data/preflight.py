@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, cast
 from data.errors import DataError, InfrastructureError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 __all__ = ["MAX_LINE", "Survey", "header_of", "lines_at", "survey"]
@@ -76,9 +76,10 @@ class _Watch:
         piece = self.held + piece
         self.held = b"\r" if piece.endswith(b"\r") else b""  # its \n may come with the next piece
         piece = piece.removesuffix(b"\r")
-        text = piece.replace(b"\r\n", b"\n") if b"\r" in piece else piece
-        self._note_ends(piece)
-        breaks = text.count(b"\n") + text.count(b"\r")
+        returns = b"\r" in piece  # asked once: each count below is a pass over the whole file
+        text = piece.replace(b"\r\n", b"\n") if returns else piece
+        self._note_ends(piece, returns=returns)
+        breaks = text.count(b"\n") + (text.count(b"\r") if returns else 0)
         first, last = _first_break(text), max(text.rfind(b"\n"), text.rfind(b"\r"))
         reach = self.open_length + (first if first >= 0 else len(text))
         if reach > MAX_LINE:
@@ -90,7 +91,10 @@ class _Watch:
         self.lines += breaks
         self.last_byte = piece[-1:] or self.last_byte
 
-    def _note_ends(self, piece: bytes) -> None:
+    def _note_ends(self, piece: bytes, *, returns: bool) -> None:
+        if not returns:
+            self.ends |= {b"\n"} if b"\n" in piece else set()
+            return
         paired = piece.count(b"\r\n")
         if paired:
             self.ends.add(b"\r\n")
@@ -110,7 +114,7 @@ def _first_break(text: bytes) -> int:
     return min(found, default=-1)
 
 
-def survey(path: Path, *, encoding: str, scratch: Path) -> Survey:
+def survey(path: Path, *, encoding: str, scratch: Path, tell: Callable[[float], None] | None = None) -> Survey:
     """Look at a text file in one pass of bounded memory.
 
     Parameters
@@ -121,6 +125,8 @@ def survey(path: Path, *, encoding: str, scratch: Path) -> Survey:
         What the mapping names; anything but UTF-8 is rewritten as UTF-8.
     scratch
         Where a rewritten copy may go.
+    tell
+        Called now and then with the share of the file that was looked at, 0 to 1.
 
     Raises
     ------
@@ -131,13 +137,17 @@ def survey(path: Path, *, encoding: str, scratch: Path) -> Survey:
         path = _rewrite(path, encoding=encoding, scratch=scratch)
     watch, digest = _Watch(path.name), hashlib.sha256()
     decoder = codecs.getincrementaldecoder("utf-8")()
+    size = path.stat().st_size
     for number, piece in enumerate(_chunks(path)):
+        if tell and number % 16 == 0:
+            tell(min(1.0, number * _CHUNK / size))  # a packed file is larger than it says, and waits at the end
         if number == 0:
             _refuse_binary(path.name, piece)
         watch.see(piece)
         if b"\0" in piece:
             raise _nul(path.name, watch, piece)
-        _decode(decoder, piece, name=path.name, before=watch.lines)
+        if decoder.getstate()[0] or not piece.isascii():
+            _decode(decoder, piece, name=path.name, before=watch.lines)
         digest.update(piece)
     if watch.total() == 0:
         raise DataError(f"{path.name} is empty", hint="export it again, or take it out of the mapping")

@@ -6,9 +6,11 @@ The files hold personal data as they came, so only their owner may read them; me
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING
 
+from data.manifest import sync_folder
 from data.readers import quote
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from data.readers import Part, Staged
 
-__all__ = ["drop_quarantine", "mark_quarantined", "write_malformed", "write_quarantine"]
+__all__ = ["drop_quarantine", "mark_quarantined", "place_quarantine", "write_malformed", "write_quarantine"]
 
 
 def mark_quarantined(con: duckdb.DuckDBPyConnection, table: str) -> None:
@@ -51,11 +53,21 @@ def write_malformed(con: duckdb.DuckDBPyConnection, folder: Path, staged: Staged
 def _copy_private(con: duckdb.DuckDBPyConnection, folder: Path, name: str, select: str) -> None:
     """Write the rows of a query as CSV that only its owner may read; DuckDB gives the file a new inode, so after it."""
     folder.mkdir(parents=True, exist_ok=True)
-    for private in (folder.parent, folder):
-        private.chmod(0o700)
+    folder.chmod(0o700)
     target = folder / f"{name}.csv"
     con.execute(f"COPY ({select} ORDER BY file, line) TO {quote(str(target))} (FORMAT csv, HEADER)")
     target.chmod(0o600)
+    with target.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def place_quarantine(beside: Path, folder: Path) -> None:
+    """Move a quarantine that is complete to its place, so that what is in force never lacks its quarantine."""
+    if beside.is_dir():
+        folder.parent.mkdir(exist_ok=True)
+        folder.parent.chmod(0o700)
+        beside.rename(folder)
+        sync_folder(folder.parent)
 
 
 def _line_sql(con: duckdb.DuckDBPyConnection, staged: Staged, part: Part) -> str:

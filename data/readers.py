@@ -1,7 +1,7 @@
-"""How the files of an export get into a staging database: every cell as text, rows in file order, nothing lost.
+"""How the files of an export are staged: every cell as text, rows in file order, nothing lost.
 
-CSV goes through DuckDB's reader, which keeps the rows it cannot read; Parquet too; Excel through openpyxl. Columns are
-renamed by position, so that a header may hold anything.
+CSV goes through DuckDB's reader, which keeps the rows it cannot read, into Parquet files of the scratch folder; Parquet
+is read where it lies; Excel goes through openpyxl. Columns are renamed by position, so that a header may hold anything.
 """
 # ruff: noqa: S608 - what is put into the SQL here is checked names, quoted paths and positions, never a cell
 
@@ -19,13 +19,15 @@ from data.errors import DataError
 from data.preflight import MAX_LINE, header_of, lines_at, survey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from data.mapping import FileSpec
 
-__all__ = ["Part", "Staged", "quote", "stage_file"]
+__all__ = ["SCRATCH_FORMAT", "Part", "Staged", "quote", "refuse_damaged_parquet", "stage_file"]
 
+# For files that are read once or twice: half the size of lz4 at the same price, and no index that nobody asks.
+SCRATCH_FORMAT = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, WRITE_BLOOM_FILTER false"
 _SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".xlsx")
 _REASONS = {
     "MISSING COLUMNS": "too_few_fields",
@@ -64,7 +66,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Staged:
-    """A staged file: table `s_<name>` holds columns c0, c1 ... in the order of `columns`, `rowid` is the file order.
+    """A staged file: view `s_<name>` holds columns c0, c1 ... in the order of `columns`, `rowid` is the file order.
 
     The rows that could not be read stand in table `bad_<name>` (file, line, before, reason, raw).
     """
@@ -77,7 +79,7 @@ class Staged:
 
     @property
     def table(self) -> str:
-        """The name of the staged table."""
+        """The name of the staged view."""
         return f"s_{self.name}"
 
     def cell(self, column: str) -> str:
@@ -98,8 +100,9 @@ def stage_file(
     folder: Path,
     scratch: Path,
     wanted: tuple[str, ...],
+    tell: Callable[[float], None] | None = None,
 ) -> Staged:
-    """Read the file, or the files of a glob, into `s_<name>`.
+    """Read the file, or the files of a glob, into `s_<name>`; `tell` is called with the share done, 0 to 1.
 
     Raises
     ------
@@ -111,10 +114,19 @@ def stage_file(
     con.execute(f"CREATE TABLE bad_{name} (file VARCHAR, line BIGINT, before BIGINT, reason VARCHAR, raw VARCHAR)")
     columns: tuple[str, ...] = ()
     parts: list[Part] = []
-    for path in paths:
+    selects: list[str] = []
+    for number, path in enumerate(paths):
         _require_suffix(path)
-        columns, part = _stage_one(con, name, path, spec, _Place(scratch, wanted, columns, parts))
+
+        def said(done: float, number: int = number) -> None:
+            if tell:
+                tell((number + done) / len(paths))
+
+        place = _Place(scratch, wanted, columns, sum(part.rows for part in parts), number, said)
+        columns, part, select = _stage_one(con, name, path, spec, place)
         parts.append(part)
+        selects.append(select)
+    con.execute(f"CREATE VIEW s_{name} AS {' UNION ALL '.join(selects)}")
     counted = con.execute(f"SELECT reason, count(*) FROM bad_{name} GROUP BY 1 ORDER BY 1").fetchall()
     return Staged(name, columns, sum(part.rows for part in parts), dict(counted), tuple(parts))
 
@@ -126,11 +138,13 @@ class _Place:
     scratch: Path
     wanted: tuple[str, ...]
     columns: tuple[str, ...]
-    parts: Sequence[Part]
+    first_row: int
+    number: int
+    tell: Callable[[float], None]
 
-    @property
-    def first_row(self) -> int:
-        return sum(part.rows for part in self.parts)
+    def target(self, name: str) -> Path:
+        """Return where the rows of this file go."""
+        return self.scratch / f"s_{name}_{self.number}.parquet"
 
 
 def _paths(folder: Path, pattern: str) -> list[Path]:
@@ -154,7 +168,8 @@ def _require_suffix(path: Path) -> None:
 
 def _stage_one(
     con: duckdb.DuckDBPyConnection, name: str, path: Path, spec: FileSpec, place: _Place
-) -> tuple[tuple[str, ...], Part]:
+) -> tuple[tuple[str, ...], Part, str]:
+    """Return the columns, what the file held, and the query that gives its rows with their `rowid`."""
     lower = path.name.lower()
     if lower.endswith(".parquet"):
         return _stage_parquet(con, name, path, place)
@@ -180,14 +195,19 @@ def _require_columns(path: Path, present: Sequence[str], place: _Place) -> tuple
     return place.columns or tuple(present)
 
 
-def _insert(con: duckdb.DuckDBPyConnection, name: str, select: str, place: _Place) -> int:
-    """Create the staged table, or add the rows of a further file; return how many rows it brought."""
-    if place.parts:
-        con.execute(f"INSERT INTO s_{name} {select}")
-    else:
-        con.execute(f"CREATE TABLE s_{name} AS {select}")
-    counted = con.execute(f"SELECT count(*) FROM s_{name}").fetchone()
-    return (int(counted[0]) if counted else 0) - place.first_row
+def _copy(con: duckdb.DuckDBPyConnection, name: str, select: str, place: _Place) -> tuple[int, str]:
+    """Write the rows of one file, in their order, and return how many there are and how to read them.
+
+    Packed lightly: a table of the database would pack each column anew, at three times the price of reading the CSV.
+    """
+    target = place.target(name)
+    counted = con.execute(f"COPY ({select}) TO {quote(str(target))} ({SCRATCH_FORMAT})").fetchall()
+    return int(counted[0][0]), f"SELECT *, file_row_number + {place.first_row} AS rowid FROM {_parquet(target)}"
+
+
+def _parquet(path: Path) -> str:
+    """Return the SQL of one Parquet file; its folder names nothing, also where it looks like `key=value`."""
+    return f"read_parquet({quote(str(path))}, hive_partitioning=false)"
 
 
 def _aligned(present: Sequence[str], columns: Sequence[str], cells: Sequence[str]) -> str:
@@ -199,8 +219,8 @@ def _aligned(present: Sequence[str], columns: Sequence[str], cells: Sequence[str
 
 def _stage_text(
     con: duckdb.DuckDBPyConnection, name: str, path: Path, spec: FileSpec, place: _Place
-) -> tuple[tuple[str, ...], Part]:
-    seen = survey(path, encoding=spec.encoding, scratch=place.scratch)
+) -> tuple[tuple[str, ...], Part, str]:
+    seen = survey(path, encoding=spec.encoding, scratch=place.scratch, tell=lambda done: place.tell(done / 2))
     present, delimiter = header_of(seen.readable, delimiter=spec.delimiter, wanted=place.wanted)
     columns = _require_columns(path, present, place)
     cells = [f"c{at}" for at in range(len(present))]
@@ -212,22 +232,23 @@ def _stage_text(
     )
     select = f"SELECT {_aligned(present, columns, cells)} FROM {source}"
     try:
-        rows = _insert(con, name, select, place)
+        rows, staged = _copy(con, name, select, place)
     except (duckdb.InvalidInputException, duckdb.ConversionException):
         raise DataError(
             f"{path.name} cannot be read as a table separated by {delimiter!r}",
             hint="check delimiter and encoding in the mapping, and the quotes in the file",
         ) from None
     _keep_rejects(con, name, path.name, seen.readable, rows=rows)
-    return columns, Part(path.name, place.first_row, rows, seen.lines, text=True, sha256=seen.sha256)
+    return columns, Part(path.name, place.first_row, rows, seen.lines, text=True, sha256=seen.sha256), staged
 
 
 def _keep_rejects(con: duckdb.DuckDBPyConnection, name: str, file: str, readable: Path, *, rows: int) -> None:
     """Move the rows that DuckDB could not read into `bad_<name>`, with their physical lines."""
-    counted = con.execute("SELECT count(DISTINCT line) FROM reject_errors").fetchone()
-    if counted and counted[0] and not rows:
-        con.execute("SELECT error_type, count(DISTINCT line) FROM reject_errors GROUP BY 1 ORDER BY 2 DESC")
-        why = ", ".join(f"{_REASONS.get(error, 'unreadable')} {count}" for error, count in con.fetchall())
+    counted = con.execute(
+        "SELECT error_type, count(DISTINCT line) FROM reject_errors GROUP BY 1 ORDER BY 2 DESC"
+    ).fetchall()
+    if counted and not rows:
+        why = ", ".join(f"{_REASONS.get(error, 'unreadable')} {count}" for error, count in counted)
         raise DataError(f"no row of {file} could be read: {why}", hint="check delimiter and quotes in the mapping")
     found = con.execute(
         "SELECT line, min(byte_position) - 1, any_value(error_type ORDER BY column_idx), any_value(csv_line) "
@@ -255,22 +276,51 @@ def _keep_rejects(con: duckdb.DuckDBPyConnection, name: str, file: str, readable
 
 def _stage_parquet(
     con: duckdb.DuckDBPyConnection, name: str, path: Path, place: _Place
-) -> tuple[tuple[str, ...], Part]:
+) -> tuple[tuple[str, ...], Part, str]:
     try:
-        con.execute(f"DESCRIBE SELECT * FROM read_parquet({quote(str(path))})")
+        con.execute(f"DESCRIBE SELECT * FROM {_parquet(path)}")
         present = [str(row[0]) for row in con.fetchall()]
-        columns = _require_columns(path, present, place)
-        cells = ['"' + column.replace('"', '""') + '"' for column in present]
-        select = f"SELECT {_aligned(present, columns, cells)} FROM read_parquet({quote(str(path))})"
-        rows = _insert(con, name, select, place)
+        rows = int(con.execute(f"SELECT count(*) FROM {_parquet(path)}").fetchall()[0][0])
     except duckdb.Error:
-        raise DataError(f"{path.name} is no readable Parquet file", hint="export or copy it again") from None
-    return columns, Part(path.name, place.first_row, rows, rows, text=False, sha256=_hash(path))
+        raise _no_parquet(path) from None
+    columns = _require_columns(path, present, place)
+    cells = ['"' + column.replace('"', '""') + '"' for column in present]
+    aligned = _aligned(present, columns, cells)
+    if any(column.lower() == "file_row_number" for column in present):
+        # The column of the file hides the number of the row, so this one is copied.
+        rows, select = _copy(con, name, f"SELECT {aligned} FROM {_parquet(path)}", place)
+    else:
+        select = f"SELECT {aligned}, file_row_number + {place.first_row} AS rowid FROM {_parquet(path)}"
+    return columns, Part(path.name, place.first_row, rows, rows, text=False, sha256=_hash(path)), select
+
+
+def _no_parquet(path: Path) -> DataError:
+    return DataError(f"{path.name} is no readable Parquet file", hint="export or copy it again")
+
+
+def refuse_damaged_parquet(folder: Path, specs: Iterable[FileSpec]) -> None:
+    """Read every Parquet file to its end; called when an import failed, to tell a damaged file from a full disk.
+
+    Raises
+    ------
+    DataError
+        If the end or the middle of a file cannot be read.
+    """
+    for path in (path for spec in specs for path in sorted(folder.glob(spec.path))):
+        if not path.name.lower().endswith(".parquet"):
+            continue
+        with duckdb.connect() as con:
+            try:
+                con.execute(f"SELECT sum(hash(columns(*)) % 2) FROM {_parquet(path)}").fetchall()
+            except duckdb.OutOfMemoryException:
+                continue
+            except duckdb.Error:
+                raise _no_parquet(path) from None
 
 
 def _stage_excel(
     con: duckdb.DuckDBPyConnection, name: str, path: Path, spec: FileSpec, place: _Place
-) -> tuple[tuple[str, ...], Part]:
+) -> tuple[tuple[str, ...], Part, str]:
     sheet = _sheet(path, spec.sheet)
     present = [_as_text(cell) or "" for cell in next(sheet, ())]
     twice = sorted({column for column in present if column and present.count(column) > 1})
@@ -279,13 +329,15 @@ def _stage_excel(
     columns = _require_columns(path, present, place)
     rows = 0
     listed = ", ".join(["unnest(?::VARCHAR[])"] * len(columns))
-    con.execute(f"CREATE TABLE IF NOT EXISTS s_{name} ({', '.join(f'c{at} VARCHAR' for at in range(len(columns)))})")
+    table = f"e_{name}_{place.number}"
+    con.execute(f"CREATE TABLE {table} ({', '.join(f'c{at} VARCHAR' for at in range(len(columns)))})")
     where = [present.index(column) if column in present else -1 for column in columns]
     for batch in _batches(sheet, 5000):
         filled = [[_as_text(row[at]) if 0 <= at < len(row) else None for at in where] for row in batch]
-        con.execute(f"INSERT INTO s_{name} SELECT {listed}", [list(column) for column in zip(*filled, strict=True)])
+        con.execute(f"INSERT INTO {table} SELECT {listed}", [list(column) for column in zip(*filled, strict=True)])
         rows += len(batch)
-    return columns, Part(path.name, place.first_row, rows, rows + 1, text=True, sha256=_hash(path))
+    part = Part(path.name, place.first_row, rows, rows + 1, text=True, sha256=_hash(path))
+    return columns, part, f"SELECT *, rowid + {place.first_row} AS rowid FROM {table}"
 
 
 def _sheet(path: Path, sheet: str | None) -> Iterator[tuple[object, ...]]:

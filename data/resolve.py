@@ -29,7 +29,9 @@ class Case:
     """How one table is resolved.
 
     `types` are the columns that are written, `masked` those that a row at creation must not show, `at_import` says
-    that `known_at` is the time of import, `past` that the warehouse has rows of this table.
+    that `known_at` is the time of import, `past` that the warehouse has rows of this table, `own` that `own_<table>`
+    names the entities which earlier imports of the same mapping told: their rows are what they are now. `dated` says
+    that a column says when a row was known, so that another date makes another row.
     """
 
     table: Table
@@ -38,6 +40,8 @@ class Case:
     masked: frozenset[str]
     at_import: bool
     past: bool
+    own: bool = False
+    dated: bool = True
 
     @property
     def name(self) -> str:
@@ -64,14 +68,15 @@ def resolve(con: duckdb.DuckDBPyConnection, case: Case) -> None:
         f"CREATE TABLE n_{case.name} AS SELECT c.* FROM c_{case.name} c "
         f"JOIN v_{case.name} v ON c._row = v._row WHERE v._status = 'new'"
     )
-    if case.table.history and case.name != "contacts" and not case.at_import:
+    if case.table.history and not case.at_import:
         _later_versions(con, case)
 
 
 def _candidates(con: duckdb.DuckDBPyConnection, case: Case) -> None:
     """Create `c_<table>`: the sound rows as they were known at first."""
     columns = ", ".join(
-        f"CAST(NULL AS {kind}) AS {name}" if name in case.masked else name for name, kind in case.types.items()
+        f"CASE WHEN known_at >= {case.import_us} THEN {name} END AS {name}" if name in case.masked else name
+        for name in case.types
     )
     con.execute(f"CREATE TABLE c_{case.name} AS SELECT _row, {columns} FROM t_{case.name} WHERE {_SOUND}")
 
@@ -100,7 +105,8 @@ def _past_view(con: duckdb.DuckDBPyConnection, case: Case) -> tuple[str, ...]:
         entity = ", ".join(case.entity)
         con.execute(
             f"CREATE TABLE p_{case.name} AS SELECT w.* FROM w_{case.name} w SEMI JOIN c_{case.name} c "
-            f"USING ({entity}) QUALIFY row_number() OVER (PARTITION BY {entity} ORDER BY w.known_at DESC) = 1"
+            f"USING ({entity}) WHERE w.known_at <= {case.import_us} "
+            f"QUALIFY row_number() OVER (PARTITION BY {entity} ORDER BY w.known_at DESC) = 1"
         )
         return case.entity
     con.execute(
@@ -125,6 +131,11 @@ def _verdicts(con: duckdb.DuckDBPyConnection, case: Case) -> None:
         found = f"p.{matched[0]} IS NOT NULL"
         clash = "p.known_at = c.known_at" if "known_at" in case.table.key else "true"
         past = [f"WHEN {found} AND {_same('c', 'p', known)} THEN 'duplicate'"]
+        if case.own and not case.at_import:
+            past += _of_the_present(con, case, found)
+            joins += (
+                f" LEFT JOIN own_{name} o ON {_equal('c', 'o', case.entity)} LEFT JOIN e_{name} e ON e._row = c._row"
+            )
         past.append(f"WHEN {found} AND {clash} THEN 'conflict'")
         arms = past + arms
     con.execute(
@@ -134,11 +145,27 @@ def _verdicts(con: duckdb.DuckDBPyConnection, case: Case) -> None:
     )
 
 
+def _of_the_present(con: duckdb.DuckDBPyConnection, case: Case, found: str) -> list[str]:
+    """Create `e_<table>`, the newest row of each entity told before; return how rows of such entities are judged."""
+    entity = ", ".join(case.entity)
+    con.execute(
+        f"CREATE TABLE e_{case.name} AS SELECT _row FROM c_{case.name} SEMI JOIN own_{case.name} USING ({entity}) "
+        f"QUALIFY row_number() OVER (PARTITION BY {entity} ORDER BY known_at DESC, _row) = 1"
+    )
+    present = "e._row IS NOT NULL" if not case.dated else f"e._row IS NOT NULL AND {found}"
+    own = f"o.{case.entity[0]} IS NOT NULL"
+    arms = [f"WHEN {present} THEN 'changed'"]
+    arms.append(f"WHEN {own} AND d._first <> c._row AND {_same('c', 'f', case.content)} THEN 'duplicate'")
+    return arms if case.dated else [*arms, f"WHEN {own} THEN 'conflict'"]
+
+
 def _later_versions(con: duckdb.DuckDBPyConnection, case: Case) -> None:
     """Add to `n_<table>` the whole row as known at the time of import, where it differs from the newest version."""
     has_now = case.name == "leads"
-    if not case.masked and not has_now:
+    whole_table = bool(case.masked) or has_now
+    if not whole_table and not (case.own and case.past):
         return
+    judged = "" if whole_table else f" SEMI JOIN e_{case.name} USING (_row)"
     columns = ", ".join(
         f"{case.import_us} AS known_at" if name == "known_at"
         else f"_now_{name} AS {name}" if has_now and name in CONTACT_DERIVED
@@ -148,11 +175,14 @@ def _later_versions(con: duckdb.DuckDBPyConnection, case: Case) -> None:
     entity = ", ".join(case.entity)
     listed = ", ".join(case.types)
     past = (
-        f" UNION ALL SELECT {listed} FROM w_{case.name} SEMI JOIN c_{case.name} USING ({entity})" if case.past else ""
+        f" UNION ALL SELECT {listed} FROM w_{case.name} SEMI JOIN c_{case.name} USING ({entity}) "
+        f"WHERE known_at <= {case.import_us}"
+        if case.past
+        else ""
     )
     con.execute(
         f"CREATE TABLE l_{case.name} AS WITH whole AS (SELECT _row, {columns} FROM t_{case.name} SEMI JOIN "
-        f"(SELECT _row FROM v_{case.name} WHERE _status <> 'conflict') USING (_row) "
+        f"(SELECT _row FROM v_{case.name}{judged} WHERE _status <> 'conflict') USING (_row) "
         f"QUALIFY row_number() OVER (PARTITION BY {entity} ORDER BY t_{case.name}.known_at DESC, _row DESC) = 1), "
         f"versions AS (SELECT {listed} FROM n_{case.name}{past}), newest AS (SELECT * FROM versions "
         f"QUALIFY row_number() OVER (PARTITION BY {entity} ORDER BY known_at DESC) = 1) "

@@ -52,8 +52,10 @@ class Plan(BaseModel):
 class Settings(BaseSettings):
     """Everything that may differ between two installations. Unknown keys are refused.
 
-    `threads` are LightGBM's: another number gives another model in the last bits. `query_threads` are DuckDB's, whose
-    answers are whole numbers and the same for any number of threads.
+    `engine` computes the features of many leads; Spark's are DuckDB's to the last bit. `threads` are LightGBM's:
+    another number gives another model in the last bits. `query_threads` are DuckDB's, whose answers are whole numbers
+    and the same for any number of threads. `features_file` holds own definitions of features; without it
+    `features.yaml` in the home folder counts. With `treatments` there are features of what sales did.
     """
 
     model_config = SettingsConfigDict(env_prefix="CLEW_", frozen=True, extra="forbid")
@@ -68,6 +70,9 @@ class Settings(BaseSettings):
     plan: Plan | None = None
     capacity: int = Field(40, ge=1)
     seed: int = 7
+    features_file: Path | None = None
+    treatments: bool = False
+    engine: Literal["duckdb", "spark"] = "duckdb"
     threads: int = Field(1, ge=1)
     query_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     host: str = "127.0.0.1"
@@ -95,6 +100,12 @@ class Settings(BaseSettings):
     def bundles_dir(self) -> Path:
         """Where sealed bundles are published (`CLEW_BUNDLES`)."""
         return self.bundles or self.home / "bundles"
+
+    @property
+    def own_features_file(self) -> Path | None:
+        """The file of own features: the one that was named, else the home folder's where there is one."""
+        beside = self.home / "features.yaml"
+        return self.features_file or (beside if beside.exists() else None)
 
     @classmethod
     def settings_customise_sources(

@@ -10,15 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from data.clock import MINUTE_US
 from data.errors import DataError
 from data.expressions import MONTHS, Resolver, Typed, condition_sql, text_sql, time_sql, typed_sql
+from data.history import FUTURE_TOLERANCE_US, told_by_export
+from data.logs import is_log, store_log
 from data.mapping import duration_us
 from data.readers import quote
 from data.tables import CUSTOM_PREFIX, Kind, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as AbstractMapping
+    from pathlib import Path
 
     import duckdb
 
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FUTURE_TOLERANCE_US", "Frame", "storage_types", "transform"]
 
-FUTURE_TOLERANCE_US = 5 * MINUTE_US  # two clocks may differ; design: a row from the future is quarantined
 _STORAGE = {"number": "DOUBLE", "numeric": "DOUBLE", "integer": "BIGINT", "time": "BIGINT"}
 
 
@@ -57,9 +58,15 @@ def storage_types(table: Table, custom: AbstractMapping[str, str]) -> dict[str, 
 
 
 def transform(
-    con: duckdb.DuckDBPyConnection, table: Table, spec: TableSpec, frame: Frame, types: AbstractMapping[str, str]
+    con: duckdb.DuckDBPyConnection,
+    table: Table,
+    spec: TableSpec,
+    frame: Frame,
+    types: AbstractMapping[str, str],
+    *,
+    scratch: Path,
 ) -> None:
-    """Create `t_<table>` from the staged files.
+    """Create `t_<table>` from the staged files: a log as files by month in the scratch folder, another as a table.
 
     Raises
     ------
@@ -69,7 +76,7 @@ def transform(
     _refuse_shifted_rows(spec, frame)
     cells = _source_view(con, table, spec, frame)
     resolver = Resolver(cells, "_row")
-    texts, typed = _columns(con, table, spec, frame, resolver)
+    texts, reads, typed = _columns(con, table, spec, frame, resolver)
     conditions = [condition_sql(condition, resolver, frame.zone) for condition in spec.where]
     kept = " AND ".join(condition.value for condition in conditions) or "true"
     texts += [f"{condition.reason} AS w{at}" for at, condition in enumerate(conditions)]
@@ -77,12 +84,18 @@ def transform(
     values += [f"CAST(NULL AS {kind}) AS {name}" for name, kind in types.items() if name not in typed]
     reasons = [f"w{at}" for at in range(len(conditions))] + [t.reason for t in typed.values() if t.reason != "NULL"]
     first = f"coalesce({', '.join(reasons)}, NULL)" if reasons else "NULL::VARCHAR"
-    con.execute(
-        f"CREATE TABLE t_{table.name} AS WITH texts AS (SELECT _row, NOT ({kept}) AS _filtered, {', '.join(texts)} "
-        f"FROM x_{table.name}), typed AS (SELECT _row, _filtered, {', '.join(values)}, {first} AS _unread FROM texts) "
+    select = (
+        f"WITH texts AS (SELECT _row, NOT ({kept}) AS _filtered, {', '.join(texts)} FROM x_{table.name}), "
+        # A step of its own, or each time and number would be read again wherever it is spoken of.
+        f"read AS (SELECT {', '.join(['*', *reads])} FROM texts), "
+        f"typed AS (SELECT _row, _filtered, {', '.join(values)}, {first} AS _unread FROM read) "
         f"SELECT * EXCLUDE (_unread, known_at), {_raised(table)} AS known_at, "
         f"coalesce(_unread, {_contract_reason(table, frame.import_us)}) AS _reason FROM typed"
     )
+    if is_log(table):
+        store_log(con, table, select, types=types, scratch=scratch)
+    else:
+        con.execute(f"CREATE TABLE t_{table.name} AS {select}")
 
 
 def _refuse_shifted_rows(spec: TableSpec, frame: Frame) -> None:
@@ -147,10 +160,10 @@ def _refuse_many_matches(con: duckdb.DuckDBPyConnection, spec: TableSpec, join: 
         asked = [_key("l", frame.staged[spec.from_], column) for _, column in lefts]
         tests = " AND ".join(f"{key} = {name}" for key, name in zip(asked, names, strict=True))
         many = f"SELECT m.* FROM ({many}) m SEMI JOIN {frame.staged[spec.from_].table} l ON {tests}"
-    found = con.execute(f"SELECT count(*) FROM ({many})").fetchone()
-    if found and found[0]:
+    ((found,),) = con.execute(f"SELECT count(*) FROM ({many})").fetchall()
+    if found:
         raise DataError(
-            f"{found[0]} value(s) of {', '.join(join.on.values())} stand more than once in {join.file}, "
+            f"{found} value(s) of {', '.join(join.on.values())} stand more than once in {join.file}, "
             "and a join needs one match",
             hint="say pick: first under join, or make the key unique in the export",
         )
@@ -158,8 +171,8 @@ def _refuse_many_matches(con: duckdb.DuckDBPyConnection, spec: TableSpec, join: 
 
 def _columns(
     con: duckdb.DuckDBPyConnection, table: Table, spec: TableSpec, frame: Frame, resolver: Resolver
-) -> tuple[list[str], dict[str, Typed]]:
-    """Return the text columns to select and, over them, the typed value of each canonical column."""
+) -> tuple[list[str], list[str], dict[str, Typed]]:
+    """Return the text columns to select, what is read from them, and over both the typed value of each column."""
     texts: list[str] = []
     typed: dict[str, Typed] = {}
     mapped: list[tuple[str, ColumnSpec, Kind | Literal["numeric"]]] = [
@@ -175,10 +188,15 @@ def _columns(
             shift = duration_us(column.plus) if column.plus else 0
             typed[name] = Typed(f"{text} + {shift}", f"CASE WHEN {text} IS NULL THEN 'bad_month:{name}' END")
             continue
+        if not column.sources() and column.exported_at:
+            typed[name] = Typed("CAST(NULL AS BIGINT)")
+            continue
         texts.append(f"{text_sql(column, resolver)} AS {text}")
         typed[name] = time_sql(name, text, column, frame.zone) if kind == "time" else typed_sql(name, text, kind)
     typed["known_at"] = _known_at(spec, frame, typed, texts, resolver)
-    return texts, typed
+    reads = [f"{one.read} AS u_{name}" for name, one in typed.items() if one.read]
+    typed |= told_by_export(spec, typed, frame.import_us)
+    return texts, reads, typed
 
 
 def _known_at(spec: TableSpec, frame: Frame, typed: dict[str, Typed], texts: list[str], resolver: Resolver) -> Typed:
@@ -210,8 +228,8 @@ def _rebuilt(con: duckdb.DuckDBPyConnection, table: Table, column: ColumnSpec, f
         "count(*) OVER (PARTITION BY years, m) AS n FROM dated) "
         f"SELECT _row, CAST({first} + (({after}) - ({first})) * k::HUGEINT // n AS BIGINT) AS us FROM placed"
     )
-    found = con.execute(f"SELECT {number} FROM x_{table.name} WHERE {number} IS NOT NULL ORDER BY _row").fetchone()
-    if found is None or int(found[0]) != int(start[5:]):
+    first_month = f"SELECT {number} FROM x_{table.name} WHERE {number} IS NOT NULL ORDER BY _row LIMIT 1"
+    if con.execute(first_month).fetchall() != [(int(start[5:]),)]:
         raise DataError(
             f"the first row of {table.name} is not of the month {start} that rebuilt_from_month starts with",
             hint="correct start in the mapping",
@@ -229,7 +247,7 @@ def _contract_reason(table: Table, import_us: int) -> str:
     needed = [column.name for column in table.columns if column.required and column.name != "recorded_at"]
     arms = [f"WHEN {name} IS NULL THEN 'missing:{name}'" for name in needed]
     if table.name == "outcomes":
-        arms.append("WHEN outcome NOT IN ('won', 'lost') THEN 'not_won_or_lost:outcome'")
+        arms.append("WHEN outcome NOT IN ('won', 'lost', 'open') THEN 'not_won_or_lost:outcome'")
     latest = import_us + FUTURE_TOLERANCE_US
     arms += [
         f"WHEN {column.name} > {latest} THEN 'future:{column.name}'"

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import shutil
+import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -19,8 +21,9 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from data.clock import to_us
-from data.errors import DataError, InfrastructureError
-from data.manifest import CustomColumn, Manifest, read_manifest, write_manifest
+from data.errors import ClewError, DataError, InfrastructureError
+from data.history import observed_since
+from data.manifest import NEW_MANIFEST, CustomColumn, Manifest, read_manifest, write_manifest
 from data.readers import quote
 from data.tables import CUSTOM_PREFIX, TABLES, Kind, Table
 
@@ -30,7 +33,9 @@ if TYPE_CHECKING:
 
     from data.settings import Plan
 
-__all__ = ["SQL_TYPES", "CustomColumn", "Warehouse", "column_types", "file_sha256"]
+__all__ = ["QUERY_MEMORY", "SQL_TYPES", "CustomColumn", "Warehouse", "column_types", "file_sha256", "limited"]
+
+QUERY_MEMORY = "2GB"
 
 SQL_TYPES: Mapping[Kind, str] = MappingProxyType(
     {
@@ -80,47 +85,95 @@ class Warehouse:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def manifest(self) -> Manifest:
-        """Return what is in force now."""
-        return read_manifest(self.path)
-
-    def custom_columns(self) -> Mapping[str, CustomColumn]:
-        """Return the customer's own columns of `leads`: name without prefix to kind and when it is known."""
-        return MappingProxyType(dict(sorted(self.manifest().custom.items())))
-
-    def withheld_columns(self) -> frozenset[str]:
-        """Return the columns of `leads` and `accounts` that some mapping declared `later` or `after_outcome`.
-
-        Customer columns carry their prefix `custom_`.
-        """
-        manifest = self.manifest()
-        custom = {CUSTOM_PREFIX + name for name, column in manifest.custom.items() if column.known != "at_creation"}
-        return frozenset(custom.union(*manifest.withheld.values()))
-
-    def plan(self) -> Plan | None:
-        """Return the plan of the last mapping that carried one."""
-        return self.manifest().plan
-
-    def connect(self, *, threads: int = 1) -> duckdb.DuckDBPyConnection:
-        """Return a connection with one view for each canonical table; its session is in UTC.
+    def manifest(self, *, known_by: datetime | None = None) -> Manifest:
+        """Return what is in force now, or what was at a moment.
 
         Raises
         ------
+        DataError
+            If the manifest is damaged, or too old to say what was in force at that moment.
+        """
+        manifest = read_manifest(self.path)
+        return manifest.known_by(known_by) if known_by else manifest
+
+    def custom_columns(self, *, known_by: datetime | None = None) -> Mapping[str, CustomColumn]:
+        """Return the customer's own columns of `leads`: name without prefix to kind and when it is known."""
+        return MappingProxyType(dict(sorted(self.manifest(known_by=known_by).custom.items())))
+
+    def withheld_columns(self, *, known_by: datetime | None = None, from_us: int | None = None) -> frozenset[str]:
+        """Return the columns of `leads` and `accounts` that some mapping declared `later` or `after_outcome`.
+
+        Customer columns carry their prefix `custom_`.
+
+        Parameters
+        ----------
+        known_by
+            Only what was recorded up to this moment counts.
+        from_us
+            The first `as_of` of what is to be computed, in microseconds UTC: columns known `later` of which successive
+            exports have dated every version since then are not withheld from it.
+        """
+        manifest = self.manifest(known_by=known_by)
+        custom = {CUSTOM_PREFIX + name for name, column in manifest.custom.items() if column.known != "at_creation"}
+        late = {(table, name) for table, columns in manifest.withheld.items() for name in columns}
+        late |= {("leads", name) for name in custom}
+        if from_us is not None:
+            since = observed_since(manifest)
+            late = {(table, name) for table, name in late if since.get(f"{table}.{name}", from_us + 1) > from_us}
+        return frozenset(name for _, name in late)
+
+    def plan(self, *, known_by: datetime | None = None) -> Plan | None:
+        """Return the plan of the last mapping that carried one."""
+        return self.manifest(known_by=known_by).plan
+
+    def connect(
+        self, *, threads: int = 1, known_by: datetime | None = None, events_from_us: int | None = None
+    ) -> duckdb.DuckDBPyConnection:
+        """Return a connection with one view for each canonical table; its session is in UTC.
+
+        Parameters
+        ----------
+        threads
+            How many threads DuckDB may use.
+        known_by
+            Only what was recorded up to this moment, in the columns declared by then: later imports, back-dated ones
+            too, change nothing that is computed from these views.
+        events_from_us
+            Only events that happened at this moment or later, in microseconds UTC; earlier months are not read.
+
+        Raises
+        ------
+        DataError
+            If the manifest is too old to say what was in force at that moment.
         InfrastructureError
             If a part in force is gone.
         """
-        con = duckdb.connect(config={"threads": threads})
+        con = duckdb.connect(config=limited(threads=threads))
         con.execute("SET TimeZone = 'UTC'")
-        self.add_views(con)
+        self.add_views(con, known_by=known_by, events_from_us=events_from_us)
         return con
 
-    def add_views(self, con: duckdb.DuckDBPyConnection, *, prefix: str = "", manifest: Manifest | None = None) -> None:
+    def add_views(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        *,
+        prefix: str = "",
+        manifest: Manifest | None = None,
+        known_by: datetime | None = None,
+        events_from_us: int | None = None,
+    ) -> None:
         """Put one view for each canonical table into a connection."""
-        manifest = manifest or self.manifest()
+        manifest = manifest or self.manifest(known_by=known_by)
+        if events_from_us is not None:
+            parts = tuple(p for p in manifest.parts if p.table != "events" or p.meets(events_from_us, None))
+            manifest = manifest.model_copy(update={"parts": parts})
         for table in TABLES.values():
-            con.execute(f"CREATE OR REPLACE VIEW {prefix}{table.name} AS {self._select(table, manifest)}")
+            query = self._select(table, manifest, known_by)
+            if events_from_us is not None and table.name == "events":
+                query = f"SELECT * FROM ({query}) WHERE occurred_at >= make_timestamptz({events_from_us})"
+            con.execute(f"CREATE OR REPLACE VIEW {prefix}{table.name} AS {query}")
 
-    def _select(self, table: Table, manifest: Manifest) -> str:
+    def _select(self, table: Table, manifest: Manifest, known_by: datetime | None) -> str:
         """Return the SQL of a table: typed columns without rows, and below them the parts in force."""
         types = column_types(table, manifest.custom)
         empty = "SELECT " + ", ".join(f"NULL::{kind} AS {name}" for name, kind in types.items()) + " WHERE false"
@@ -133,7 +186,10 @@ class Warehouse:
         if not paths:
             return empty
         listed = ", ".join(quote(str(path)) for path in paths)
-        return f"{empty} UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], union_by_name=true)"
+        read = f"SELECT * FROM read_parquet([{listed}], union_by_name=true, hive_partitioning=false)"
+        if known_by and _holds_younger(manifest, table.name, to_us(known_by)):
+            read += f" WHERE epoch_us(recorded_at) <= {to_us(known_by)}"
+        return f"{empty} UNION ALL BY NAME {read}"
 
     def counts(self) -> dict[str, int]:
         """Return the rows in force of each table."""
@@ -165,7 +221,7 @@ class Warehouse:
                     "SELECT count(*), sum(md5_number_lower(line)), sum(md5_number_upper(line)) "
                     f"FROM (SELECT {_line_sql(types)} AS line FROM {name}{where})"
                 )
-                total.update(f"{name}:{con.execute(query).fetchone()};".encode())
+                total.update(f"{name}:{con.execute(query).fetchall()[0]};".encode())
         return total.hexdigest()
 
     def verify(self) -> None:
@@ -201,7 +257,13 @@ class Warehouse:
         with handle:
             self._take(handle.fileno(), wait_s)
             self._remove_orphans()
-            yield
+            try:
+                yield
+            except Exception:
+                # What failed gives its space back at once; the manifest that is in force says what stays.
+                with suppress(OSError, ClewError):
+                    self._remove_orphans()
+                raise
 
     def _take(self, handle: int, wait_s: float) -> None:
         for attempt in range(int(wait_s / _LOCK_PAUSE) + 1):
@@ -221,6 +283,7 @@ class Warehouse:
             for file in (self.path / table).glob("*"):
                 if f"{table}/{file.name}" not in in_force:
                     file.unlink()
+        (self.path / NEW_MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     @property
@@ -230,7 +293,22 @@ class Warehouse:
 
     def commit(self, manifest: Manifest) -> None:
         """Put a new manifest in force; only the holder of the lock may."""
-        write_manifest(self.path, manifest)
+        write_manifest(self.path, manifest.remembering(self.manifest()))
+
+
+def limited(*, threads: int) -> dict[str, str | bool | int | float | list[str]]:
+    """Return DuckDB's configuration for queries: beyond the memory it works on disk, beside other temporary files.
+
+    By itself DuckDB would take four fifths of the machine and spill into the folder that the command was typed in.
+    """
+    spill = Path(tempfile.gettempdir()) / f"clew-{os.getpid()}"
+    return {"threads": threads, "memory_limit": QUERY_MEMORY, "temp_directory": str(spill)}
+
+
+def _holds_younger(manifest: Manifest, table: str, moment_us: int) -> bool:
+    """Tell whether some part of a table may hold rows that were recorded after a moment."""
+    newest = [part.recorded_us()[1] for part in manifest.parts if part.table == table]
+    return any(us is None or us > moment_us for us in newest)
 
 
 def _line_sql(types: Mapping[str, str]) -> str:

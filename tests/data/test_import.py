@@ -26,7 +26,16 @@ def quarantined(folder: Path | None, table: str) -> list[dict[str, str]]:
 
 def test_rows_become_typed_columns_with_their_times(tmp_path: Path, warehouse: Warehouse) -> None:
     report = run(write_export(tmp_path / "in"), warehouse)
-    assert warehouse.counts() == {"accounts": 0, "leads": 6, "contacts": 3, "events": 3, "stages": 0, "outcomes": 2}
+    assert warehouse.counts() == {
+        "accounts": 0,
+        "leads": 6,
+        "contacts": 3,
+        "events": 3,
+        "stages": 0,
+        "outcomes": 2,
+        "actions": 0,
+        "merges": 0,
+    }
     found = rows(
         warehouse,
         "SELECT lead_id, epoch_us(created_at) = epoch_us(known_at), source, custom_staff, status "

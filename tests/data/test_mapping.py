@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from data.errors import UsageError
-from data.mapping import duration_us, load_mapping, preset_names
+from data.expressions import Resolver, text_sql
+from data.mapping import ColumnSpec, duration_us, load_mapping, preset_names
 
 BASE = """
 mapping: 1
@@ -51,8 +53,12 @@ def load(tmp_path: Path, text: str) -> None:
         ("name: t", "name: t\n  x: [", "is no YAML at line"),
         ("known_at: import", "known_at: import\n    custom: {ERP-1: {column: X, kind: text}}", "small letters"),
         ("known_at: import", "known_at: import\n    custom: {erp: {column: X, kind: date}}", r"custom\.erp\.kind"),
+        ("created_at: At", "created_at: {exported_at: true}", r"exported_at: only merges\.occurred_at, outcomes"),
+        ("created_at: At", "created_at: {value: x, exported_at: true}", "exported_at stands alone or beside column"),
+        ("lead_id: Id", "lead_id: {column: Id, skip_empty: true}", "skip_empty belongs to concat"),
+        ("name: t", "name: t\nfull_export: maybe", "full_export"),
     ],
-    ids=range(23),
+    ids=range(27),
 )  # fmt: skip
 def test_a_wrong_mapping_is_refused_with_the_path_of_the_key(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in BASE
@@ -91,3 +97,47 @@ def test_all_systems_and_data_sets_ship() -> None:
 def test_durations_without_a_fixed_length_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="duration"):
         duration_us(text)
+
+
+def test_a_full_export_without_leads_is_refused(tmp_path: Path) -> None:
+    events = "{source: S, event_id: E, lead_id: L, type: T, occurred_at: At}"
+    text = f"""
+mapping: 1
+name: t
+full_export: true
+files: {{log: {{path: log.csv}}}}
+tables: {{events: {{from: log, known_at: import, columns: {events}}}}}
+"""
+    with pytest.raises(UsageError, match=r"full_export: .*tables\.leads has to be mapped"):
+        load(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"Won": "won", "*": "open"}, ["won", "open", "open", None]),
+        ({"*": "open"}, ["open", "open", "open", None]),
+        ({"Won": "won"}, ["won", "Maybe", "*", None]),
+        ({"Maybe": "", "*": "open"}, ["open", None, "open", None]),
+    ],
+)
+def test_a_star_in_a_value_map_stands_for_every_other_value_that_is_there(
+    values: dict[str, str], expected: list[str | None]
+) -> None:
+    text = text_sql(ColumnSpec(column="x", values=values), Resolver({"x": "cell"}, "_row"))
+    with duckdb.connect() as con:
+        cells = "(VALUES ('Won'), ('Maybe'), ('*'), (NULL)) AS t(cell)"
+        found = con.execute(f"SELECT {text} FROM {cells}").fetchall()  # noqa: S608 - no cell is put into it
+    assert [value for (value,) in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("skip_empty", "expected"), [(True, ["1/2", "1", "2", None]), (False, ["1/2", None, None, None])]
+)
+def test_empty_parts_are_left_out_of_a_concat_that_skips_them(skip_empty: bool, expected: list[str | None]) -> None:
+    spec = ColumnSpec(concat=("x", "y"), sep="/", skip_empty=skip_empty)
+    text = text_sql(spec, Resolver({"x": "a", "y": "b"}, "_row"))
+    with duckdb.connect() as con:
+        pairs = "VALUES ('1', '2'), ('1', ''), (NULL, '2'), ('', NULL)"
+        found = con.execute(f"SELECT {text} FROM ({pairs}) AS t(a, b)").fetchall()  # noqa: S608 - as above
+    assert [value for (value,) in found] == expected

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+from datetime import timedelta
 from pathlib import Path
 
 from data.import_report import ImportReport
 from data.mapping import load_mapping
 from data.warehouse import Warehouse
-from tests.data.exports import rows, run
+from tests.data.exports import NOW, rows, run
 
 DAY = "2026-01-05T10:00:00.000+0000"
 
@@ -83,19 +84,32 @@ def test_hubspot_contacts_are_decided_by_their_deal(tmp_path: Path) -> None:
     assert "custom_lifecycle_stage" in warehouse.withheld_columns()
 
 
-def test_dynamics_leads_are_decided_by_their_opportunity(tmp_path: Path) -> None:
+def test_dynamics_leads_are_decided_by_their_opportunity_or_disqualified(tmp_path: Path) -> None:
+    made = {"createdon": "2026-01-05T10:00:00Z"}
     warehouse, report = imported(
         tmp_path,
         "dynamics",
         leads=[
-            {"leadid": "a-1", "createdon": "2026-01-05T10:00:00Z", "_qualifyingopportunityid_value": "o-1",
-             "numberofemployees": "1,500", "jobtitle": "采购总监"},
-            {"leadid": "a-2", "createdon": "2026-01-05T10:00:00Z"},
+            {"leadid": "a-1", "statecode": "1", "_qualifyingopportunityid_value": "o-1",
+             "numberofemployees": "1,500", "jobtitle": "采购总监", **made},
+            {"leadid": "a-2", "statecode": "0", **made},
+            {"leadid": "a-3", "statecode": "Qualified", "_qualifyingopportunityid_value": "o-2", **made},
+            {"leadid": "a-4", "statecode": "1", "_qualifyingopportunityid_value": "o-3", **made},
+            {"leadid": "a-5", "statecode": "2", **made},
         ],
-        opportunities=[{"opportunityid": "o-1", "statecode": "2", "actualclosedate": "2026-02-01"}],
+        opportunities=[
+            {"opportunityid": "o-1", "statecode": "2", "actualclosedate": "2026-02-01"},
+            {"opportunityid": "o-2", "statecode": "Won", "actualclosedate": "2026-02-02"},
+            {"opportunityid": "o-3", "statecode": "0"},
+        ],
     )  # fmt: skip
-    assert rows(warehouse, "SELECT lead_id, outcome FROM outcomes") == [("a-1", "lost")]
-    assert report.tables["outcomes"].filtered == 1
+    found = rows(warehouse, "SELECT lead_id, outcome, closed_at::VARCHAR FROM outcomes ORDER BY 1")
+    assert found == [
+        ("a-1", "lost", "2026-02-01 23:59:59+00"),
+        ("a-3", "won", "2026-02-02 23:59:59+00"),
+        ("a-5", "lost", "2026-11-01 12:00:00+00"),  # disqualified, and the export is the first to say so
+    ]
+    assert report.tables["outcomes"].filtered == 2
     found = rows(warehouse, "SELECT seniority, custom_company_employees FROM leads WHERE lead_id = 'a-1'")
     assert found == [("director", 1500.0)]
 
@@ -122,3 +136,21 @@ def test_odoo_leads_are_decided_by_probability_and_closing_date(tmp_path: Path) 
     ]  # fmt: skip
     assert report.tables["outcomes"].filtered == 1
     assert "status" in warehouse.withheld_columns()
+
+
+def test_a_deal_reopened_in_salesforce_is_open_again_from_the_export_that_shows_it(tmp_path: Path) -> None:
+    alive = {"IsDeleted": "false", "CreatedDate": DAY}
+    mapping = load_mapping("salesforce")
+    wanted = mapping.wanted()
+    warehouse = Warehouse(tmp_path / "warehouse")
+    closed = {"IsClosed": "true", "IsWon": "false", "CloseDate": "2026-02-03"}
+    for number, deal in enumerate((closed, {"IsClosed": "false", "IsWon": "false", "CloseDate": "2027-01-01"}, closed)):
+        folder = tmp_path / f"in{number}"
+        lead = {"Id": "00Q1", "ConvertedOpportunityId": "0061", **alive}
+        table(folder, "Lead.csv", lead, needed=wanted["leads"])
+        table(folder, "Opportunity.csv", {"Id": "0061", **deal}, needed=wanted["opportunities"])
+        run(folder, warehouse, mapping, now=NOW + timedelta(weeks=number))
+    found = rows(warehouse, "SELECT outcome, known_at::VARCHAR FROM outcomes ORDER BY known_at")
+    assert found == [
+        ("lost", "2026-02-03 23:59:59+00"), ("open", "2026-11-08 12:00:00+00"), ("lost", "2026-11-15 12:00:00+00")
+    ]  # fmt: skip

@@ -126,7 +126,7 @@ def test_a_full_disk_stops_the_import_and_changes_nothing(tmp_path: Path, monkey
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(InfrastructureError, match="nothing was imported"):
-        patch.setattr("data.importing.file_sha256", full)
+        patch.setattr("data.parts.file_sha256", full)
         run(write_export(tmp_path / "in"), warehouse)
     assert warehouse.counts()["leads"] == 0
     assert warehouse.manifest() == Manifest()
