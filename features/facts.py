@@ -7,14 +7,15 @@ events of the person's leads, and those of the account's other leads.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
-from data.clock import DAY_US, to_us
+from data.clock import to_us
 from data.errors import DataError
-from features.memory import Attribute, EventFact, LeadFacts
-from features.people import EPISODE_DAYS
+from features.definitions import SENIORITY_RANKS
+from features.memory import ActionFact, Attribute, EventFact, LeadFacts
+from features.people import LeadStart, Merge, Outcome, stretches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,26 +29,31 @@ Row = Mapping[str, object]
 class RelatedLeads:
     """Whose events speak for a lead.
 
-    `own` are the leads of the person's episode, the lead among them; `others` the account's other leads, or None where
-    the lead has no account.
+    `own` are the leads of the person, the lead among them; `others` the account's other leads, or None where the lead
+    has no account. `person_of` names for each of the others the primary lead of its person.
     """
 
     own: frozenset[str]
     others: frozenset[str] | None
+    person_of: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Lead:
     """A lead as it stood: its start, its person, and the version in force."""
 
-    lead_id: str
-    t0_us: int
-    created_us: int
-    person: tuple[str, str]
+    start: LeadStart
     now: Row
 
 
-def related_leads(lead_id: str, as_of_us: int, *, leads: Iterable[Row]) -> RelatedLeads:
+def related_leads(
+    lead_id: str,
+    as_of_us: int,
+    *,
+    leads: Iterable[Row],
+    outcomes: Iterable[Row] = (),
+    merges: Iterable[Row] = (),
+) -> RelatedLeads:
     """Return whose events speak for a lead at `as_of`, so that only those need to be fetched.
 
     Parameters
@@ -57,7 +63,11 @@ def related_leads(lead_id: str, as_of_us: int, *, leads: Iterable[Row]) -> Relat
     as_of_us
         The moment, microseconds UTC.
     leads
-        Versions of leads (rows of `leads`), in any order: at least all of this person's and of this account's leads.
+        Versions of leads (rows of `leads`), in any order: at least all of this account's leads, all of this person's
+        and of theirs, and those that merges connect with them.
+    outcomes, merges
+        Rows of these tables, in any order: at least those of these leads. They say who is one person: a lead after a
+        loss begins anew, a merge joins two.
 
     Raises
     ------
@@ -73,11 +83,20 @@ def related_leads(lead_id: str, as_of_us: int, *, leads: Iterable[Row]) -> Relat
     >>> sorted(found.own), sorted(found.others)
     (['a', 'b'], ['c'])
     """
-    return _related(lead_id, _leads_as_of(leads, as_of_us))
+    known = _leads_as_of(leads, as_of_us)
+    return _related(lead_id, known, _primaries(as_of_us, known, outcomes, merges))
 
 
 def facts_as_of(
-    lead_id: str, as_of_us: int, *, leads: Iterable[Row], accounts: Iterable[Row], events: Iterable[Row]
+    lead_id: str,
+    as_of_us: int,
+    *,
+    leads: Iterable[Row],
+    accounts: Iterable[Row],
+    events: Iterable[Row],
+    actions: Iterable[Row] = (),
+    outcomes: Iterable[Row] = (),
+    merges: Iterable[Row] = (),
 ) -> LeadFacts:
     """Return what was known of a lead at `as_of`, ready for `features.memory.evaluate`.
 
@@ -87,9 +106,9 @@ def facts_as_of(
         Any lead of the person; its own attributes are taken. Training takes those of the person's primary lead.
     as_of_us
         The moment, microseconds UTC.
-    leads, accounts, events
+    leads, accounts, events, actions, outcomes, merges
         Rows of the canonical tables, in any order, with moments as datetimes with an offset or as microseconds UTC.
-        Rows of other people and accounts do no harm; `related_leads` says whose events are needed.
+        Rows of other people and accounts do no harm; `related_leads` says whose are needed.
 
     Returns
     -------
@@ -110,15 +129,16 @@ def facts_as_of(
     'ad'
     """
     known = _leads_as_of(leads, as_of_us)
-    related = _related(lead_id, known)
+    related = _related(lead_id, known, _primaries(as_of_us, known, outcomes, merges))
     now = known[lead_id].now
-    own, others = _split_events(events, related)
+    own, others = _split_events(events, related, known)
     return LeadFacts(
         created_us=_us(now, "created_at"),
         lead=cast("Mapping[str, Attribute]", now),
         account=_account(now.get("account_id"), accounts, as_of_us),
         events=own,
         account_events=None if related.others is None else others,
+        actions=[_action(row) for row in actions if str(row["lead_id"]) in related.own],
     )
 
 
@@ -135,34 +155,46 @@ def _leads_as_of(rows: Iterable[Row], as_of_us: int) -> dict[str, _Lead]:
         if usable:
             _, t0_us, first = min(usable, key=lambda version: (version[1], version[0]))
             person_id = first.get("person_id")
-            # Without a person id nobody knows of a duplicate: the lead is a person of its own.
-            person = ("lead", lead_id) if person_id is None else ("person", str(person_id))
-            found[lead_id] = _Lead(
-                lead_id, t0_us, _us(first, "created_at"), person, max(usable, key=lambda version: version[0])[2]
-            )
+            start = LeadStart(t0_us, _us(first, "created_at"), lead_id, None if person_id is None else str(person_id))
+            found[lead_id] = _Lead(start, max(usable, key=lambda version: version[0])[2])
     return found
 
 
-def _related(lead_id: str, known: Mapping[str, _Lead]) -> RelatedLeads:
+def _primaries(
+    as_of_us: int, known: Mapping[str, _Lead], outcomes: Iterable[Row], merges: Iterable[Row]
+) -> dict[str, str]:
+    """Return the primary lead of every lead's person at `as_of`."""
+    said = [
+        Outcome(
+            str(row["lead_id"]),
+            str(row["outcome"]),
+            cast("str | None", row.get("reason")),
+            _us(row, "closed_at"),
+            _us(row, "known_at"),
+        )
+        for row in outcomes
+    ]
+    joined = [
+        Merge(str(row["lead_id"]), str(row["into_lead_id"]), _us(row, "occurred_at"), _us(row, "known_at"))
+        for row in merges
+    ]
+    found = stretches((lead.start for lead in known.values()), said, joined)
+    return {
+        one.lead_id: one.primary_id
+        for one in found
+        if one.from_us <= as_of_us and (one.until_us is None or one.until_us > as_of_us)
+    }
+
+
+def _related(lead_id: str, known: Mapping[str, _Lead], primaries: Mapping[str, str]) -> RelatedLeads:
     if lead_id not in known:
         raise DataError("the lead was not known yet at as_of", hint="ask for a later as_of, or import the lead first")
-    lead = known[lead_id]
-    own = _episode(lead, (other for other in known.values() if other.person == lead.person))
-    account_id = lead.now.get("account_id")
+    primary_id, account_id = primaries[lead_id], known[lead_id].now.get("account_id")
+    own = frozenset(each for each, first in primaries.items() if first == primary_id)
     if account_id is None:
         return RelatedLeads(own, None)
-    members = (other.lead_id for other in known.values() if other.now.get("account_id") == account_id)
-    return RelatedLeads(own, frozenset(members) - own)
-
-
-def _episode(lead: _Lead, same_person: Iterable[_Lead]) -> frozenset[str]:
-    """Return the leads of the person that follow each other within `EPISODE_DAYS`, around the lead."""
-    episodes: list[list[_Lead]] = []
-    for other in sorted(same_person, key=lambda each: (each.t0_us, each.created_us, each.lead_id)):
-        if not episodes or other.t0_us - episodes[-1][-1].t0_us > EPISODE_DAYS * DAY_US:
-            episodes.append([])
-        episodes[-1].append(other)
-    return next(frozenset(each.lead_id for each in episode) for episode in episodes if lead in episode)
+    others = frozenset(each for each, lead in known.items() if lead.now.get("account_id") == account_id) - own
+    return RelatedLeads(own, others, {each: primaries[each] for each in others})
 
 
 def _account(account_id: object, rows: Iterable[Row], as_of_us: int) -> Mapping[str, Attribute] | None:
@@ -174,7 +206,9 @@ def _account(account_id: object, rows: Iterable[Row], as_of_us: int) -> Mapping[
     return None if last is None else cast("Mapping[str, Attribute]", last)
 
 
-def _split_events(rows: Iterable[Row], related: RelatedLeads) -> tuple[list[EventFact], list[EventFact]]:
+def _split_events(
+    rows: Iterable[Row], related: RelatedLeads, known: Mapping[str, _Lead]
+) -> tuple[list[EventFact], list[EventFact]]:
     own: list[EventFact] = []
     others: list[EventFact] = []
     for row in rows:
@@ -182,11 +216,12 @@ def _split_events(rows: Iterable[Row], related: RelatedLeads) -> tuple[list[Even
         if lead_id in related.own:
             own.append(_event(row, lead_id))
         elif related.others is not None and lead_id in related.others:
-            others.append(_event(row, lead_id))
+            rank = SENIORITY_RANKS.get(str(known[lead_id].now.get("seniority")))
+            others.append(_event(row, lead_id, person_id=related.person_of[lead_id], seniority_rank=rank))
     return own, others
 
 
-def _event(row: Row, lead_id: str) -> EventFact:
+def _event(row: Row, lead_id: str, *, person_id: str | None = None, seniority_rank: int | None = None) -> EventFact:
     return EventFact(
         source=str(row["source"]),
         event_id=str(row["event_id"]),
@@ -197,7 +232,14 @@ def _event(row: Row, lead_id: str) -> EventFact:
         duration_s=cast("float | None", row.get("duration_s")),
         value=cast("float | None", row.get("value")),
         lead_id=lead_id,
+        channel=cast("str | None", row.get("channel")),
+        person_id=person_id,
+        seniority_rank=seniority_rank,
     )
+
+
+def _action(row: Row) -> ActionFact:
+    return ActionFact(str(row["type"]), _us(row, "occurred_at"), _us(row, "known_at"))
 
 
 def _us(row: Row, column: str) -> int:

@@ -84,7 +84,7 @@ def label(connection: duckdb.DuckDBPyConnection, **rows: list[Row]) -> int | Non
 # --- against the reference ---------------------------------------------------------------------------------------
 
 
-@profile(few=60)
+@profile(few=40)
 @given(
     world=worlds(),
     goal=st.sampled_from(("won", "won", "opportunity", "sql")),
@@ -230,6 +230,32 @@ def test_a_pair_believed_lost_at_its_moment_is_not_kept_for_the_win_that_came_of
     assert (found, counts.closed, counts.closed_but_not_known_then) == ({}, 1, 0)
 
 
+def test_a_reopened_deal_is_open_again_until_it_ends_again(connection: duckdb.DuckDBPyConnection) -> None:
+    lost, again = outcome("a", "lost", START + 3 * DAY), outcome("a", "open", START + 6 * DAY)
+    won = outcome("a", "won", AS_OF + 5 * DAY)
+    assert label(connection, outcomes=[lost]) is None
+    assert label(connection, outcomes=[lost, again]) == 0
+    assert label(connection, outcomes=[lost, again, won]) == 1
+    assert label(connection, outcomes=[lost, again, outcome("a", "lost", AS_OF)]) is None
+
+
+def test_a_pair_between_loss_and_reopening_stood_on_no_list_and_is_dropped(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    lost, again = outcome("a", "lost", AS_OF - DAY), outcome("a", "open", AS_OF + DAY)
+    found, counts = snapshots(connection, leads=[lead("a")], outcomes=[lost, again])
+    assert (found, counts.closed, counts.closed_but_not_known_then) == ({}, 1, 0)
+
+
+def test_a_win_that_was_cancelled_by_the_cutoff_was_none(connection: duckdb.DuckDBPyConnection) -> None:
+    won = outcome("a", "won", AS_OF + DAY)
+    cancelled = outcome("a", "lost", AS_OF + 20 * DAY)
+    assert label(connection, outcomes=[won]) == 1
+    assert label(connection, outcomes=[won, cancelled]) == 0
+    assert label(connection, outcomes=[won, outcome("a", "open", AS_OF + 20 * DAY)]) == 0
+    assert label(connection, outcomes=[won, {**cancelled, "known_at": CUTOFF + MICROSECOND}]) == 1
+
+
 # --- maturity ----------------------------------------------------------------------------------------------------
 
 
@@ -255,6 +281,29 @@ def test_settling_takes_as_long_as_nineteen_of_twenty_outcomes_take_to_be_entere
     assert settle_us(connection, cutoff_us=to_us(CUTOFF)) == 19 * DAY_US
     assert settle_us(connection, cutoff_us=to_us(START + 10 * DAY)) == 10 * DAY_US
     assert settle_us(connection, cutoff_us=to_us(START)) == 0
+
+
+def test_settling_of_an_earlier_goal_waits_for_its_stages_and_not_for_reopenings(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    stages = [
+        stage("a", "SQL", START, START + 3 * DAY),
+        stage("a", "Opportunity", START, START + 7 * DAY),
+        stage("a", "mql", START, START + 99 * DAY),
+    ]
+    outcomes = [outcome("a", "lost", START, START + DAY), outcome("a", "open", START, START + 88 * DAY)]
+    load(connection, tables_of(outcomes=outcomes, stages=stages))
+    found = {goal: settle_us(connection, cutoff_us=to_us(CUTOFF), goal=goal) for goal in ("won", "opportunity", "sql")}
+    assert found == {"won": DAY_US, "opportunity": 7 * DAY_US, "sql": 7 * DAY_US}
+    assert settle_us(connection, cutoff_us=to_us(START + 4 * DAY), goal="sql") == 3 * DAY_US
+
+
+def test_pairs_of_an_earlier_goal_mature_when_its_stages_are_entered(connection: duckdb.DuckDBPyConnection) -> None:
+    plan = ONE_AGE.model_copy(update={"goal": "opportunity", "settle_days": None})
+    stages = [stage("b", "opportunity", START, START + 7 * DAY)]
+    for cutoff, mature in ((AS_OF + 37 * DAY, 1), (AS_OF + 37 * DAY - MICROSECOND, 0)):
+        found, counts = snapshots(connection, plan, cutoff=cutoff, leads=[lead("a")], stages=stages)
+        assert (len(found), counts.immature) == (mature, 1 - mature)
 
 
 def test_outcomes_dated_ahead_never_make_a_pair_mature_early(connection: duckdb.DuckDBPyConnection) -> None:
@@ -302,14 +351,32 @@ def test_a_later_win_of_a_duplicate_does_not_bring_back_the_pairs_after_the_loss
 ) -> None:
     outcomes = [outcome("a", "lost", START + 5 * DAY), outcome("b", "won", AS_OF + 20 * DAY)]
     plan = ONE_AGE.model_copy(update={"ages_days": (1, 10)})
-    found, counts = snapshots(connection, plan, leads=person(0, 12), outcomes=outcomes)
+    found, counts = snapshots(connection, plan, leads=person(0, 3), outcomes=outcomes)
     assert found == {("a", START + DAY): 1}
     assert (counts.closed, counts.closed_but_not_known_then) == (1, 0)
 
 
+def test_whoever_comes_back_after_a_loss_is_a_new_lead_whose_win_is_its_own(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    outcomes = [outcome("a", "lost", START + 5 * DAY), outcome("b", "won", AS_OF + 20 * DAY)]
+    plan = ONE_AGE.model_copy(update={"ages_days": (1, 10)})
+    found, counts = snapshots(connection, plan, leads=person(0, 12), outcomes=outcomes)
+    assert found == {("a", START + DAY): 0, ("b", START + 13 * DAY): 1, ("b", START + 22 * DAY): 1}
+    assert (counts.closed, counts.closed_but_not_known_then) == (1, 0)
+    late = [outcome("a", "lost", START + 5 * DAY, START + 13 * DAY), outcomes[1]]
+    found, counts = snapshots(connection, plan, leads=person(0, 12), outcomes=late)
+    assert found == {("a", START + DAY): 1}
+    assert (counts.closed, counts.closed_but_not_known_then) == (1, 1)
+
+
 def test_a_duplicate_that_comes_later_does_not_reopen_an_earlier_pair(connection: duckdb.DuckDBPyConnection) -> None:
-    outcomes = [outcome("a", "lost", START + 5 * DAY, reason="duplicate"), outcome("b", "lost", START + 6 * DAY)]
+    outcomes = [
+        outcome("a", "lost", START + 5 * DAY, START + 25 * DAY, reason="duplicate"),
+        outcome("b", "lost", START + 6 * DAY, START + 25 * DAY),
+    ]
     assert label(connection, leads=person(0, 3, 20), outcomes=outcomes) is None
+    assert label(connection, leads=person(0, 12, 20), outcomes=outcomes[:1]) is None
 
 
 @pytest.mark.parametrize(("days", "primaries"), [(180, ["a"]), (180 + 1 / 86_400_000_000, ["a", "b"])])

@@ -20,7 +20,19 @@ from hypothesis import strategies as st
 
 from data.tables import TABLES, arrow_schema
 from features.catalogue import build_catalogue
-from features.definitions import Catalogue, DistinctCount, EventCount, Feature, Filled, Recency, Total, Trend
+from features.definitions import (
+    Catalogue,
+    Decayed,
+    DistinctCount,
+    EventCount,
+    Feature,
+    Filled,
+    MostSenior,
+    Recency,
+    Total,
+    Trend,
+    Visits,
+)
 from features.words import Words
 
 if TYPE_CHECKING:
@@ -99,12 +111,16 @@ _MORE = (
     _feature("account_contents_7d", DistinctCount(column="content_id", days=7, scope="account"), "account_events"),
     _feature("account_demo_since", Recency(types=("demo_request",), scope="account"), "account_events"),
     _feature("job_title_filled", Filled(column="job_title"), "lead"),
+    _feature("odd_decayed", Decayed(types=("Odd Type!", "page_view"), half_life_days=3, days=30)),
+    _feature("visits_1d", Visits(days=1)),
+    _feature("account_senior_7d", MostSenior(days=7), "account_events"),
+    _feature("account_people_7d", DistinctCount(column="person_id", days=7, scope="account"), "account_events"),
 )
 
 
 def catalogue_in(timezone: str) -> Catalogue:
     """Every kind of definition; one type of the worlds has no feature, and one feature's type never occurs."""
-    standard = build_catalogue(event_types=[*TYPES[1:], UNSEEN_TYPE], custom=CUSTOM, timezone=timezone)
+    standard = build_catalogue(event_types=[*TYPES[1:], UNSEEN_TYPE], custom=CUSTOM, timezone=timezone, treatments=True)
     return Catalogue(features=(*standard.features, *_MORE), timezone=timezone)
 
 
@@ -114,6 +130,7 @@ _CATEGORIES = (None, "x", "X", "", "O'Neil", "来源")
 _NUMBERS = (None, 0.0, 1 / 3, 600.0, -2.5)
 _MEASURES = (None, 0.0005, 1.0015, 2.675, -3.25, 12.0, 9.9e11, -9.9e11, 1e12, 1e300, float("inf"), float("nan"))
 _DELAYS = (timedelta(0), timedelta(0), MICROSECOND, timedelta(hours=1), timedelta(days=7), timedelta(days=40))
+_SILENCES = tuple(timedelta(minutes=m, microseconds=us) for m in (0, 0, 10, 30, -30, 60) for us in (0, 1))
 _EARLY = (-181, -180, -180, -90, -90, -60, -30, -30, -7, -1, 0)
 _LATE = (-90, -30, -30, -7, -7, -1, -1, 0, 0, 1, 7, 30)
 _LATEST = (-30, -7, 0, 0, 0, 1, 7, 7, 30, 60, 90)
@@ -155,6 +172,7 @@ def _lead_versions(dice: _Dice, lead_id: str) -> list[Row]:
             "source": dice.one_of(_CATEGORIES),
             "country": dice.one_of(_CATEGORIES),
             "job_title": dice.one_of(_CATEGORIES),
+            "seniority": dice.one_of((None, "junior", "vp", "c_level", "director", "x")),
             "contact_completeness": dice.one_of(_NUMBERS),
             "custom_erp": dice.one_of(_CATEGORIES),
             "custom_size": dice.one_of(_NUMBERS),
@@ -180,7 +198,7 @@ def _account_versions(dice: _Dice, account_id: str) -> list[Row]:
 
 
 def _event(dice: _Dice, number: int) -> Row:
-    occurred_at = dice.moment(_LATE)
+    occurred_at = dice.moment(_LATE) + dice.one_of(_SILENCES)
     return {
         "source": dice.one_of(("site", "mail")),
         "event_id": f"e{number}",
@@ -191,6 +209,18 @@ def _event(dice: _Dice, number: int) -> Row:
         "content_id": dice.one_of((None, "", "c1", "c2")),
         "duration_s": dice.one_of(_MEASURES),
         "value": dice.one_of(_MEASURES),
+        "channel": dice.one_of((None, None, "paid", "Search", "", "é")),
+    }
+
+
+def _action(dice: _Dice, number: int) -> Row:
+    occurred_at = dice.moment((*_EARLY, *_LATE))
+    return {
+        "action_id": f"a{number}",
+        "lead_id": dice.one_of((*LEADS, "ghost")),
+        "type": dice.one_of(("called", "emailed", "assigned", "vanished", "vanished", "reappeared")),
+        "occurred_at": occurred_at,
+        "known_at": dice.known(occurred_at, _LATE),
     }
 
 
@@ -198,7 +228,7 @@ def _outcome(dice: _Dice) -> Row:
     closed_at = dice.moment(_LATE)
     return {
         "lead_id": dice.one_of(LEADS),
-        "outcome": dice.one_of(("won", "lost", "lost")),
+        "outcome": dice.one_of(("won", "lost", "lost", "open")),
         "closed_at": closed_at,
         "known_at": dice.known(closed_at, _LATEST),
         "reason": dice.one_of((None, "price", "duplicate", "Duplicate")),
@@ -215,11 +245,21 @@ def _stage(dice: _Dice) -> Row:
     }
 
 
+def _merge(dice: _Dice) -> Row:
+    occurred_at = dice.moment(_LATE)
+    return {
+        "lead_id": dice.one_of((*LEADS, *LEADS, "ghost")),
+        "into_lead_id": dice.one_of((*LEADS, *LEADS, "ghost")),
+        "occurred_at": occurred_at,
+        "known_at": dice.known(occurred_at, _LATE),
+    }
+
+
 def _unique(rows: list[Row], *key: str) -> list[Row]:
     return list({tuple(row[column] for column in key): row for row in rows}.values())
 
 
-def random_world(seed: int, *, leads: int, events: int, outcomes: int) -> World:
+def random_world(seed: int, *, leads: int, events: int, outcomes: int, merges: int = 2) -> World:
     """Draw a world; equal arguments give equal worlds."""
     rng = np.random.default_rng(seed)
     timezone = sorted(ANCHORS)[int(rng.integers(len(ANCHORS)))]
@@ -228,10 +268,12 @@ def random_world(seed: int, *, leads: int, events: int, outcomes: int) -> World:
     tables["leads"] = [row for lead_id in LEADS[:leads] for row in _lead_versions(dice, lead_id)]
     tables["accounts"] = [row for account_id in ACCOUNTS for row in _account_versions(dice, account_id)]
     tables["events"] = [_event(dice, number) for number in range(events)]
+    tables["actions"] = [_action(dice, number) for number in range(events // 5)]
     tables["outcomes"] = _unique([_outcome(dice) for _ in range(outcomes)], "lead_id", "known_at")
     tables["stages"] = _unique([_stage(dice) for _ in range(outcomes)], "lead_id", "stage", "occurred_at")
     as_ofs = {dice.moment(_LATEST) for _ in range(8)}
-    drawn = f"random_world({seed}, leads={leads}, events={events}, outcomes={outcomes})"
+    tables["merges"] = _unique([_merge(dice) for _ in range(merges)], "lead_id", "occurred_at")
+    drawn = f"random_world({seed}, leads={leads}, events={events}, outcomes={outcomes}, merges={merges})"
     return World(tables, tuple(sorted(as_ofs)), timezone, drawn)
 
 
@@ -243,6 +285,7 @@ def worlds() -> st.SearchStrategy[World]:
         leads=st.integers(1, len(LEADS)),
         events=st.sampled_from((120, 60, 30, 10, 1, 0)),
         outcomes=st.integers(0, 12),
+        merges=st.sampled_from((0, 0, 1, 2, 4, 8)),
     )
 
 
