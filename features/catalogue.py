@@ -9,23 +9,37 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from features.definitions import (
     AccountAttribute,
     Catalogue,
-    Compute,
+    Decayed,
     DistinctCount,
     EventCount,
     Feature,
     Filled,
     LeadAge,
     LeadAttribute,
+    MostSenior,
     Need,
     Recency,
+    SalesResponse,
     Scope,
     Total,
+    Touch,
     Trend,
+    Visits,
+)
+from features.engagement import (
+    WINDOWS_DAYS,
+    account_activity_features,
+    channel_features,
+    engagement_features,
+    inbound_features,
+    intent_features,
+    treatment_features,
+    type_features,
 )
 from features.words import EVENT_TYPES, Words, spaced
 
@@ -36,21 +50,24 @@ __all__ = [
     "WINDOWS_DAYS",
     "AccountAttribute",
     "Catalogue",
+    "Decayed",
     "DistinctCount",
     "EventCount",
     "Feature",
     "Filled",
     "LeadAge",
     "LeadAttribute",
+    "MostSenior",
     "Need",
     "Recency",
+    "SalesResponse",
     "Scope",
     "Total",
+    "Touch",
     "Trend",
+    "Visits",
     "build_catalogue",
 ]
-
-WINDOWS_DAYS = (7, 30, 90)
 
 
 def _words(en: str, zh: str) -> Words:
@@ -133,178 +150,8 @@ def _profile_features() -> list[Feature]:
     return found
 
 
-def _windowed(label: Words, days: int) -> Words:
-    return _words(f"{label.en}, last {days} days", f"{label.zh}（近 {days} 天）")
-
-
-def _phrased(phrase: Words, days: int) -> Words:
-    return _words(f"{phrase.en} (last {days} days)", f"{phrase.zh}（近 {days} 天）")
-
-
 def _slug(name: str) -> str:
     return re.sub(r"\W+", "_", name).strip("_").lower() or "unnamed"
-
-
-def _type_features(event_type: str, name: str) -> list[Feature]:
-    known = EVENT_TYPES.get(event_type)
-    label = known.label if known else _words(f"events “{spaced(event_type)}”", f"事件“{spaced(event_type)}”")
-    phrase = known.phrase if known else _words(f"{{n}} × “{spaced(event_type)}”", f"“{spaced(event_type)}” {{n}} 次")
-    group = known.group if known else name
-    # Engagement that clew knows can only speak for a lead; what an unknown type means, only the data can tell.
-    direction: Literal[0, 1] = 1 if known else 0
-    counts = [
-        Feature(
-            name=f"{name}_{days}d",
-            group=group,
-            kind="numeric",
-            needs="events",
-            compute=EventCount(types=(event_type,), days=days),
-            label=_windowed(label, days),
-            phrase=_phrased(phrase, days),
-            scale="log",
-            monotone=direction,
-        )
-        for days in WINDOWS_DAYS
-    ]
-    recency = Feature(
-        name=f"{name}_days_since",
-        group=group,
-        kind="numeric",
-        needs="events",
-        compute=Recency(types=(event_type,)),
-        label=_words(f"days since the last of: {label.en}", f"距上次{label.zh}的天数"),
-        phrase=_words(f"{{n}} days since the last of: {label.en}", f"距上次{label.zh} {{n}} 天"),
-        scale="log",
-        monotone=-1 if known else 0,
-    )
-    return [*counts, recency]
-
-
-def _engagement_features(types: tuple[str, ...]) -> list[Feature]:
-    direction: Literal[0, 1] = 1 if types and all(t in EVENT_TYPES for t in types) else 0
-
-    def feature(name: str, compute: Compute, label: Words, phrase: Words | None = None, monotone: int = 0) -> Feature:
-        return Feature(
-            name=name,
-            group="engagement",
-            kind="numeric",
-            needs="events",
-            compute=compute,
-            label=label,
-            phrase=phrase,
-            scale="linear" if isinstance(compute, Trend) else "log",
-            monotone=monotone * direction,
-        )
-
-    found = []
-    for days in WINDOWS_DAYS:
-        found += [
-            feature(
-                f"events_{days}d",
-                EventCount(days=days),
-                _windowed(_words("engagement events", "互动次数"), days),
-                _phrased(_words("{n} engagement events", "互动 {n} 次"), days),
-                1,
-            ),
-            feature(
-                f"contents_{days}d",
-                DistinctCount(column="content_id", days=days),
-                _windowed(_words("different contents", "不同内容数"), days),
-                _phrased(_words("{n} different contents", "{n} 种不同内容"), days),
-                1,
-            ),
-            feature(
-                f"active_days_{days}d",
-                DistinctCount(column="day", days=days),
-                _windowed(_words("active days", "活跃天数"), days),
-                _phrased(_words("active on {n} days", "活跃 {n} 天"), days),
-                1,
-            ),
-        ]
-    found += [
-        feature(
-            "engagement_time_30d",
-            Total(column="duration_s", days=30),
-            _words("seconds of engagement, last 30 days", "互动时长（秒，近 30 天）"),
-            _words("{n} seconds of engagement (last 30 days)", "互动 {n} 秒（近 30 天）"),
-            1,
-        ),
-        feature(
-            "days_since_event",
-            Recency(),
-            _words("days since the last engagement", "距上次互动天数"),
-            _words("{n} days since the last engagement", "距上次互动 {n} 天"),
-            -1,
-        ),
-        feature(
-            "event_trend",
-            Trend(),
-            _words("trend of engagement (a day, 7 against 30 days)", "互动趋势（日均，7 天对 30 天）"),
-        ),
-    ]
-    return found
-
-
-def _intent_features(types: tuple[str, ...]) -> list[Feature]:
-    intent = tuple(sorted(t for t in types if t in EVENT_TYPES and EVENT_TYPES[t].intent))
-    if not intent:
-        return []
-    label = _words("high-intent events (price page, demo, trial)", "高意向行为（价格页、演示、试用）")
-    phrase = _words("{n} high-intent events (price page, demo, trial)", "高意向行为 {n} 次（价格页、演示、试用）")
-    return [
-        Feature(
-            name=f"high_intent_{days}d",
-            group="high_intent",
-            kind="numeric",
-            needs="events",
-            compute=EventCount(types=intent, days=days),
-            label=_windowed(label, days),
-            phrase=_phrased(phrase, days),
-            scale="log",
-            monotone=1,
-        )
-        for days in WINDOWS_DAYS
-    ]
-
-
-def _account_activity_features() -> list[Feature]:
-    def feature(name: str, compute: Compute, label: Words, phrase: Words) -> Feature:
-        return Feature(
-            name=name,
-            group="account_activity",
-            kind="numeric",
-            needs="account_events",
-            compute=compute,
-            label=label,
-            phrase=phrase,
-            scale="log",
-        )
-
-    found = []
-    for days in (30, 90):
-        found += [
-            feature(
-                f"account_other_events_{days}d",
-                EventCount(days=days, scope="account"),
-                _windowed(_words("engagement of the company's other leads", "同公司其他线索的互动"), days),
-                _phrased(_words("{n} events by the company's other leads", "同公司其他线索互动 {n} 次"), days),
-            ),
-            feature(
-                f"account_other_leads_{days}d",
-                DistinctCount(column="lead_id", days=days, scope="account"),
-                _windowed(_words("other active leads of the company", "同公司其他活跃线索"), days),
-                _phrased(_words("{n} other active leads of the company", "同公司 {n} 个其他活跃线索"), days),
-            ),
-        ]
-    found.append(
-        feature(
-            "account_days_since_other_event",
-            Recency(scope="account"),
-            _words("days since the company's other leads were active", "距同公司其他线索上次互动天数"),
-            _words("{n} days since the company's other leads were active", "距同公司其他线索上次互动 {n} 天"),
-        )
-    )
-    return found
 
 
 def _custom_feature(column: str, kind: str, name: str) -> Feature:
@@ -333,6 +180,9 @@ def build_catalogue(
     event_types: Iterable[str] = (),
     custom: Mapping[str, str] = MappingProxyType({}),
     withheld: Iterable[str] = (),
+    channels: bool = True,
+    treatments: bool = False,
+    own: Iterable[Feature] = (),
     timezone: str = "UTC",
 ) -> Catalogue:
     """Return the standard features plus one family for each event type and one feature for each customer column.
@@ -345,6 +195,12 @@ def build_catalogue(
         The customer's own columns: name to `numeric`, `categorical` or `text`; `ignored` ones give no feature.
     withheld
         Columns (of `leads` and `accounts`) that are known only after the outcome: never a feature.
+    channels
+        Whether the events name channels.
+    treatments
+        Whether to hold features of what the own company did; they move with the score that they would feed.
+    own
+        The data scientist's own definitions.
     timezone
         IANA zone in which days are counted.
 
@@ -357,12 +213,15 @@ def build_catalogue(
     kept_out = set(withheld)
     features = [f for f in _profile_features() if getattr(f.compute, "column", None) not in kept_out]
     if types:
-        features += [*_engagement_features(types), *_intent_features(types)]
-        account_activity = _account_activity_features()
+        features += [*engagement_features(types), *intent_features(types), *inbound_features(types)]
+        features += channel_features() if channels else []
+        account_activity = account_activity_features()
         names = _type_names(types, {feature.name for feature in (*features, *account_activity)})
         for event_type in types:
-            features += _type_features(event_type, names[event_type])
+            features += type_features(event_type, names[event_type])
         features += account_activity
+    features += treatment_features() if treatments else []
+    features += own
     taken = {feature.name for feature in features}
     for column, kind in sorted(custom.items()):
         if kind != "ignored" and column not in kept_out and f"custom_{column}" not in kept_out:

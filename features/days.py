@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
+
+import numpy as np
 
 from data.clock import DAY_US, from_us, to_us
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["DAY_SHIFT_US", "Offset", "day_number", "offsets", "offsets_around"]
+    from numpy.typing import NDArray
+
+__all__ = ["DAY_SHIFT_US", "Offset", "last_of_days", "offsets", "offsets_around"]
 
 Offset = tuple[int, int]
 
@@ -77,14 +81,28 @@ def _change(offset: Callable[[int], int], low: int, high: int) -> int:
     return high
 
 
-def day_number(us: int, table: tuple[Offset, ...]) -> int:
-    """Return the number of the local calendar day that holds the moment.
+def last_of_days(times: NDArray[np.int64], table: tuple[Offset, ...]) -> list[int]:
+    """Return the last of the sorted moments in each local calendar day that holds one of them, in order.
 
     Examples
     --------
-    >>> shanghai = offsets("Asia/Shanghai", 0, 0)
-    >>> day_number(15 * 3_600_000_000, shanghai) + 1 == day_number(16 * 3_600_000_000, shanghai)
-    True
+    >>> hour = 3_600_000_000
+    >>> last = last_of_days(np.array([0, 15 * hour, 16 * hour]), offsets("Asia/Shanghai", 0, 0))
+    >>> [us // hour for us in last]
+    [15, 16]
     """
-    shift = table[0][1] if len(table) == 1 else table[bisect_right(table, (us, 2**63)) - 1][1]
-    return (us + shift + DAY_SHIFT_US) // DAY_US
+    if not len(times):
+        return []
+    if len(table) == 1 or table[1][0] > times[-1]:
+        numbers = (times + (table[0][1] + DAY_SHIFT_US)) // DAY_US
+        last: list[int] = times[:-1][numbers[1:] != numbers[:-1]].tolist()
+        return [*last, int(times[-1])]
+    starts = [valid_from for valid_from, _ in table[1:]]
+    cuts = [0, *np.searchsorted(times, starts).tolist(), len(times)]
+    # Where clocks go back over midnight a day comes twice.
+    found: dict[int, int] = {}
+    for (_, offset), (begin, end) in zip(table, pairwise(cuts), strict=True):
+        piece = times[begin:end]
+        numbers = (piece + (offset + DAY_SHIFT_US)) // DAY_US
+        found |= dict(zip(numbers.tolist(), piece.tolist(), strict=True))
+    return sorted(found.values())

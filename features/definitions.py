@@ -3,35 +3,58 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from data.clock import DAY_US, MINUTE_US
 from features.words import Words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
+    "DECAY_UNIT",
     "LARGEST_MEASURE",
+    "MOST_CHANNELS",
+    "OLDEST_TOUCH_US",
+    "SENIORITY_RANKS",
+    "VISIT_GAP_US",
     "AccountAttribute",
     "Catalogue",
     "Compute",
+    "Decayed",
     "DistinctCount",
     "EventCount",
     "Feature",
     "Filled",
     "LeadAge",
     "LeadAttribute",
+    "MostSenior",
     "Need",
     "Recency",
+    "SalesResponse",
     "Scope",
     "Total",
+    "Touch",
     "Trend",
+    "Visits",
+    "decay_weights",
 ]
 
 LARGEST_MEASURE = 1e12
-Need = Literal["lead", "events", "account", "account_events"]
+VISIT_GAP_US = 30 * MINUTE_US
+DECAY_UNIT = 1_000_000
+# A touch is found by one whole number, its age times MOST_CHANNELS plus the number of its channel, within 63 bits:
+# events of more than 30 years ago count as that old, and a column of more different values is no channel.
+MOST_CHANNELS = 8192
+OLDEST_TOUCH_US = 30 * 365 * DAY_US
+SENIORITY_RANKS: Mapping[str, int] = MappingProxyType(
+    {"junior": 1, "staff": 2, "manager": 3, "director": 4, "vp": 5, "c_level": 6}
+)
+Need = Literal["lead", "events", "account", "account_events", "actions"]
 Scope = Literal["lead", "account"]
 
 
@@ -76,10 +99,13 @@ class EventCount(_Value):
 
 
 class DistinctCount(_Value):
-    """Distinct values of a column of `events` in the window; `day` is the calendar day in the sealed time zone."""
+    """Distinct values of a column of `events` in the window.
+
+    `day` is the calendar day in the sealed time zone, `person_id` the person whose leads showed the event.
+    """
 
     how: Literal["distinct_count"] = "distinct_count"
-    column: Literal["content_id", "day", "lead_id"]
+    column: Literal["content_id", "day", "lead_id", "person_id"]
     days: int
     scope: Scope = "lead"
 
@@ -110,8 +136,74 @@ class Total(_Value):
     days: int
 
 
+class Decayed(_Value):
+    """Events of the types (all, if empty) in the window, each weighing half as much every `half_life_days`.
+
+    The weights are whole millionths by whole days of age, so that order cannot matter.
+    """
+
+    how: Literal["decayed"] = "decayed"
+    types: tuple[str, ...] = ()
+    half_life_days: int = Field(ge=1)
+    days: int = Field(ge=1)
+
+
+class Visits(_Value):
+    """Visits that began in the window: runs of events with at most 30 minutes of silence between one and the next."""
+
+    how: Literal["visits"] = "visits"
+    days: int
+
+
+class Touch(_Value):
+    """The channel of the first or the last event that names one; of equal times the channel first in the alphabet."""
+
+    how: Literal["touch"] = "touch"
+    which: Literal["first", "last"]
+
+
+class MostSenior(_Value):
+    """The highest rank (1 junior to 6 c_level) among the account's other people who were active in the window."""
+
+    how: Literal["most_senior"] = "most_senior"
+    days: int
+    scope: Literal["account"] = "account"
+
+
+class SalesResponse(_Value):
+    """Hours from `created_at` to the first of these sales actions, or to `as_of` while there was none."""
+
+    how: Literal["sales_response"] = "sales_response"
+    types: tuple[str, ...] = Field(min_length=1)
+
+
+@lru_cache(maxsize=64)
+def decay_weights(half_life_days: int, days: int) -> tuple[int, ...]:
+    """Return the weight of an event by its whole days of age, 0 to `days`, in millionths.
+
+    Examples
+    --------
+    >>> decay_weights(1, 2)
+    (1000000, 500000, 250000)
+    """
+    return tuple(round(DECAY_UNIT * 2.0 ** (-age / half_life_days)) for age in range(days + 1))
+
+
 Compute = Annotated[
-    LeadAttribute | AccountAttribute | Filled | LeadAge | EventCount | DistinctCount | Recency | Trend | Total,
+    LeadAttribute
+    | AccountAttribute
+    | Filled
+    | LeadAge
+    | EventCount
+    | DistinctCount
+    | Recency
+    | Trend
+    | Total
+    | Decayed
+    | Visits
+    | Touch
+    | MostSenior
+    | SalesResponse,
     Field(discriminator="how"),
 ]
 
@@ -121,6 +213,8 @@ class Feature(_Value):
 
     `label` names the feature ("white papers downloaded, last 30 days"), `phrase` tells a value of it (with `{n}`).
     `scale` is how a linear model should read it. `monotone` is 1 where more can only help, -1 where it can only hurt.
+    A `treatment` is what the own company did (how fast sales called): it moves with the score that it would feed, so
+    that a catalogue holds one only where it is asked for.
     """
 
     name: str
@@ -132,6 +226,7 @@ class Feature(_Value):
     phrase: Words | None = None
     scale: Literal["linear", "log"] = "linear"
     monotone: Literal[-1, 0, 1] = 0
+    treatment: bool = False
 
 
 class Catalogue(_Value):
@@ -176,6 +271,10 @@ class Catalogue(_Value):
         """Return the catalogue of the features that need nothing but these."""
         return self.keep(f.name for f in self.features if f.needs in needs)
 
+    def needs(self, need: Need) -> bool:
+        """Say whether any feature needs this."""
+        return any(feature.needs == need for feature in self.features)
+
     @property
     def longest_window_days(self) -> int:
         """The longest window of any feature, in days; events before it only matter to the days since the last one."""
@@ -187,6 +286,6 @@ class Catalogue(_Value):
         return frozenset(
             event_type
             for feature in self.features
-            if isinstance(feature.compute, EventCount | Recency | Trend)
+            if isinstance(feature.compute, EventCount | Recency | Trend | Decayed)
             for event_type in feature.compute.types
         )

@@ -36,17 +36,23 @@ class Words(BaseModel):
 
 
 class EventType(NamedTuple):
-    """A kind of engagement that clew has words for; any other type works too, under its own name."""
+    """A kind of engagement that clew has words for; any other type works too, under its own name.
+
+    `intent` marks what people do who think of buying, `inbound` what asks the company for something.
+    """
 
     stem: str
     group: str
     label: Words
     phrase: Words
     intent: bool = False
+    inbound: bool = False
 
 
-def _type(stem: str, group: str, en: str, zh: str, *, phrase: tuple[str, str], intent: bool = False) -> EventType:
-    return EventType(stem, group, Words(en=en, zh=zh), Words(en=phrase[0], zh=phrase[1]), intent)
+def _type(
+    stem: str, group: str, en: str, zh: str, *, phrase: tuple[str, str], intent: bool = False, inbound: bool = False
+) -> EventType:
+    return EventType(stem, group, Words(en=en, zh=zh), Words(en=phrase[0], zh=phrase[1]), intent, inbound)
 
 
 EVENT_TYPES: Mapping[str, EventType] = MappingProxyType(
@@ -94,7 +100,12 @@ EVENT_TYPES: Mapping[str, EventType] = MappingProxyType(
             phrase=("{n} links in e-mails clicked", "点击邮件链接 {n} 次"),
         ),
         "form_submit": _type(
-            "form_submits", "forms", "forms sent", "提交表单", phrase=("{n} forms sent", "提交 {n} 次表单")
+            "form_submits",
+            "forms",
+            "forms sent",
+            "提交表单",
+            phrase=("{n} forms sent", "提交 {n} 次表单"),
+            inbound=True,
         ),
         "demo_request": _type(
             "demo_requests",
@@ -103,6 +114,7 @@ EVENT_TYPES: Mapping[str, EventType] = MappingProxyType(
             "申请演示",
             phrase=("{n} demos requested", "申请演示 {n} 次"),
             intent=True,
+            inbound=True,
         ),
         "trial_start": _type(
             "trial_starts",
@@ -111,6 +123,7 @@ EVENT_TYPES: Mapping[str, EventType] = MappingProxyType(
             "开始试用",
             phrase=("{n} trials started", "开始试用 {n} 次"),
             intent=True,
+            inbound=True,
         ),
     }
 )

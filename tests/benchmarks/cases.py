@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import math
+import shutil
+import statistics
+import tempfile
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +20,7 @@ from data.clock import DAY_US
 from features.catalogue import build_catalogue
 from features.memory import Evaluator, EventFact, LeadFacts
 from features.words import EVENT_TYPES
+from tests.benchmarks import event_log
 from tests.benchmarks.measure import Measured, against
 
 __all__ = ["BENCHMARKS"]
@@ -31,6 +40,7 @@ def _events(count: int) -> list[EventFact]:
             known_us=at,
             content_id=f"c{int(rng.integers(40))}",
             duration_s=float(rng.integers(0, 300)),
+            channel=("paid", "search", None)[int(rng.integers(3))],
         )
         for k in range(count)
     ]
@@ -45,4 +55,82 @@ def one_lead() -> Measured:
     return against(lambda: evaluator(facts, _AS_OF_US), lambda: json.loads(text), rounds=15, each=40)
 
 
-BENCHMARKS: Mapping[str, Callable[[], Measured]] = MappingProxyType({"features.one_lead": one_lead})
+LARGE, SMALL = 20_000_000, 2_000_000
+_ROUNDS = 3
+
+
+@lru_cache
+def _log(events: int) -> Path:
+    """Return a log of so many events, 20 a lead, that lives as long as this run."""
+    folder = Path(tempfile.mkdtemp(prefix="clew-bench-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    event_log.write_log(folder, events=events, leads=events // 20)
+    return folder
+
+
+@lru_cache
+def _runs(events: int, ways: tuple[str, ...]) -> tuple[dict[str, dict[str, Any]], ...]:
+    """Go the ways in turns, so that a busy moment of the machine hits all, and hold their columns equal."""
+    rounds = tuple({way: event_log.run(way, _log(events)) for way in ways} for _ in range(_ROUNDS))
+    for told in rounds:
+        for way in ways:
+            wrong = [n for n, v in told[way]["sums"].items() if not math.isclose(v, told[ways[0]]["sums"][n])]
+            if wrong:
+                raise AssertionError(f"{way} and {ways[0]} differ in {', '.join(wrong)}")
+    return rounds
+
+
+def _compared(rounds: tuple[dict[str, dict[str, Any]], ...], peer: str) -> Measured:
+    ratios = sorted(told[peer]["seconds"] / told["catalogue"]["seconds"] for told in rounds)
+    return Measured(
+        value=statistics.median(told["catalogue"]["seconds"] for told in rounds),
+        unit="s",
+        peer=statistics.median(told[peer]["seconds"] for told in rounds),
+        ratio=statistics.median(ratios),
+        n=len(rounds),
+        spread=(ratios[0], ratios[-1]),
+        also={
+            "events": LARGE,
+            "leads": LARGE // 20,
+            "columns": len(rounds[0]["catalogue"]["sums"]),
+            "peak_gib": max(told["catalogue"]["peak_bytes"] for told in rounds) / 2**30,
+            "peer_peak_gib": max(told[peer]["peak_bytes"] for told in rounds) / 2**30,
+        },
+    )
+
+
+def sql_vs_handwritten() -> Measured:
+    """Measure a lead's event features over 20 million events against a query written by hand for just this log."""
+    return _compared(_runs(LARGE, ("catalogue", "hand", "pandas")), "hand")
+
+
+def sql_vs_pandas() -> Measured:
+    """Measure the same columns against pandas."""
+    return _compared(_runs(LARGE, ("catalogue", "hand", "pandas")), "pandas")
+
+
+def growth_2m_20m() -> Measured:
+    """Measure what ten times the events and leads cost: `also.growth` is the ratio of times, at most 11 is wanted."""
+    small = [told["catalogue"]["seconds"] for told in _runs(SMALL, ("catalogue",))]
+    large = [told["catalogue"]["seconds"] for told in _runs(LARGE, ("catalogue", "hand", "pandas"))]
+    ratios = sorted(10 * s / v for s, v in zip(small, large, strict=True))
+    value, peer = statistics.median(large), statistics.median(small)
+    return Measured(
+        value=value,
+        unit="s",
+        peer=peer,
+        ratio=10 * peer / value,
+        n=len(large),
+        spread=(ratios[0], ratios[-1]),
+        also={"growth": value / peer},
+    )
+
+
+BENCHMARKS: Mapping[str, Callable[[], Measured]] = MappingProxyType(
+    {
+        "features.growth_2m_20m": growth_2m_20m,
+        "features.one_lead": one_lead,
+        "features.sql_vs_handwritten": sql_vs_handwritten,
+        "features.sql_vs_pandas": sql_vs_pandas,
+    }
+)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Measured:
-    """`ratio` is clew over its peer, larger is better; `spread` is the range of the middle half of the ratios."""
+    """`ratio` is the peer's time over ours, larger is better; `spread` its range, of the middle half where n is large.
+
+    `also` holds what else is worth printing.
+    """
 
     value: float
     unit: str
@@ -19,13 +22,19 @@ class Measured:
     ratio: float
     n: int
     spread: tuple[float, float]
+    also: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, to four digits."""
-        told = asdict(self)
-        return {k: [float(f"{x:.4g}") for x in v] if isinstance(v, tuple) else v for k, v in told.items()} | {
-            k: float(f"{told[k]:.4g}") for k in ("value", "peer", "ratio")
-        }
+        return {name: _short(value) for name, value in asdict(self).items() if value != {}}
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _short(one) for name, one in value.items()}
+    if isinstance(value, tuple):
+        return [_short(one) for one in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def against(ours: Callable[[], object], peer: Callable[[], object], *, rounds: int, each: int) -> Measured:

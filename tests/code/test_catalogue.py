@@ -8,15 +8,30 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from features.catalogue import WINDOWS_DAYS, build_catalogue
-from features.definitions import Catalogue, DistinctCount, EventCount, Feature, LeadAge, Recency, Total, Trend
+from features.definitions import (
+    Catalogue,
+    Decayed,
+    DistinctCount,
+    EventCount,
+    Feature,
+    LeadAge,
+    MostSenior,
+    Recency,
+    Total,
+    Touch,
+    Trend,
+    Visits,
+)
 from features.words import EVENT_TYPES, LANGUAGES, Words
 
 FULL = build_catalogue(
     event_types=[*EVENT_TYPES, "Odd Type!"], custom={"erp": "categorical", "size": "numeric", "note": "text"}
 )
+_OF_EVENTS = EventCount | DistinctCount | Recency | Total | Trend | Decayed | Visits | Touch | MostSenior
 # Types whose names are those of other features, or of each other once punctuation and case are gone.
 HOSTILE = (
-    *("events", "engagement_time", "account_other_events", "account_other_leads", "days_since_event", "lead_age"),
+    *("events", "engagement_time", "account_other_events", "account_other_people", "days_since_event", "lead_age"),
+    *("visits", "engagement_decayed", "first_touch_channel", "account_most_senior", "days_since_inbound"),
     *("high_intent", "contents", "active_days", "event_trend", "Page Views", "page_views", "demo requests"),
     *("", "!", "x", "x_2", "x 2", "x!", "X"),
 )
@@ -82,7 +97,7 @@ def test_labels_tell_features_apart() -> None:
 
 def test_a_feature_needs_what_it_reads() -> None:
     for feature in FULL.features:
-        reads_events = isinstance(feature.compute, EventCount | DistinctCount | Recency | Total | Trend)
+        reads_events = isinstance(feature.compute, _OF_EVENTS)
         scope = getattr(feature.compute, "scope", "lead")
         assert reads_events == (feature.needs in {"events", "account_events"}), feature.name
         assert (scope == "account") == (feature.needs == "account_events"), feature.name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import timeit
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -16,14 +16,13 @@ from data.errors import DataError
 from data.tables import TABLES
 from features import sql
 from features.catalogue import build_catalogue
+from features.definitions import VISIT_GAP_US
 from features.facts import facts_as_of, related_leads
 from features.memory import EventFact, LeadFacts, Values, evaluate
 from features.sql import compute_features, prepare_people
-from features.words import EVENT_TYPES
 from tests.reference import features as reference
 from tests.reference.worlds import (
     CATALOGUES,
-    CUSTOM,
     World,
     connect,
     load,
@@ -71,7 +70,7 @@ def by_sql(connection: duckdb.DuckDBPyConnection, tables: Tables, catalogue: Cat
 
 
 def in_memory(tables: Tables, catalogue: Catalogue, pairs: Pairs) -> list[Values]:
-    rows = {name: tables[name] for name in ("leads", "accounts", "events")}
+    rows = {name: tables[name] for name in ("leads", "accounts", "events", "actions", "outcomes", "merges")}
     return [evaluate(catalogue, facts_as_of(lead_id, as_of_us, **rows), as_of_us) for lead_id, as_of_us in pairs]
 
 
@@ -101,24 +100,37 @@ def test_sql_memory_and_reference_agree_to_the_last_bit(connection: duckdb.DuckD
 
 
 @pytest.mark.parametrize(
-    ("query", "right", "wrong"),
+    ("step", "right", "wrong"),
     [
-        ("_LEAD_EVENTS", "EPOCH_US(e.occurred_at) < s.as_of_us", "EPOCH_US(e.occurred_at) <= s.as_of_us"),
-        ("_LEAD_EVENTS", "EPOCH_US(e.known_at) <= s.as_of_us", "EPOCH_US(e.known_at) < s.as_of_us"),
-        ("_LEAD_EVENTS", "p.t0_us <= s.as_of_us", "TRUE"),
-        ("_LEAD_NOW", "v.usable_us <= s.as_of_us", "v.usable_us < s.as_of_us"),
-        ("_ACCOUNT_NOW", "a.known_us <= l.as_of_us", "a.known_us < l.as_of_us"),
-        ("_MEMBERS", "v.usable_us <= l.as_of_us", "v.usable_us < l.as_of_us"),
-        ("_MEMBERS", "p.primary_id <> l.lead_id", "p.lead_id <> l.lead_id"),
-        ("_ACCOUNT_EVENTS", "EPOCH_US(e.known_at) <= m.as_of_us", "TRUE"),
+        ("lead_recent", "EPOCH_US(e.occurred_at) < m.as_of_us", "EPOCH_US(e.occurred_at) <= m.as_of_us"),
+        ("lead_recent", "EPOCH_US(e.known_at) <= m.as_of_us", "EPOCH_US(e.known_at) < m.as_of_us"),
+        ("lead_recent", f">= m.as_of_us - {200 * DAY_US + VISIT_GAP_US}", f">= m.as_of_us - {90 * DAY_US}"),
+        ("lead_ever_values", "EPOCH_US(e.known_at) <= m.as_of_us", "TRUE"),
+        ("lead_ever_values", "8191 - channel", "channel"),
+        ("lead_channels", "ORDER BY channel", "ORDER BY channel DESC"),
+        ("lead_visit_values", f"silence_us > {VISIT_GAP_US}", f"silence_us >= {VISIT_GAP_US}"),
+        ("lead_members", "p.from_us <= s.as_of_us", "TRUE"),
+        ("lead_now", "v.usable_us <= s.as_of_us", "v.usable_us < s.as_of_us"),
+        ("account_now", "a.known_us <= l.as_of_us", "a.known_us < l.as_of_us"),
+        ("account_members", "v.usable_us <= l.as_of_us", "v.usable_us < l.as_of_us"),
+        ("account_members", "p.primary_id <> l.lead_id", "p.lead_id <> l.lead_id"),
+        ("account_recent", "EPOCH_US(e.known_at) <= m.as_of_us", "TRUE"),
+        ("sales_values", "EPOCH_US(c.known_at) <= m.as_of_us", "TRUE"),
     ],
 )
 def test_the_worlds_tell_a_wrong_condition_from_the_right_one(
-    connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, query: str, right: str, wrong: str
+    connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, step: str, right: str, wrong: str
 ) -> None:
-    sound: str = getattr(sql, query)
-    assert right in sound
-    monkeypatch.setattr(sql, query, sound.replace(right, wrong))
+    sound = sql.compile_features
+
+    def spoiled(catalogue: Catalogue, as_of_range_us: tuple[int, int]) -> tuple[sql.Step, ...]:
+        steps = sound(catalogue, as_of_range_us)
+        assert any(each.name == step and right in each.query for each in steps)
+        return tuple(
+            replace(each, query=each.query.replace(right, wrong)) if each.name == step else each for each in steps
+        )
+
+    monkeypatch.setattr(sql, "compile_features", spoiled)
     for seed in range(60):
         world = random_world(seed, leads=8, events=120, outcomes=0)
         catalogue, pairs = CATALOGUES[world.timezone], primary_pairs(world)
@@ -280,7 +292,8 @@ def test_related_leads_are_all_the_store_has_to_fetch_events_of() -> None:
     for seed in range(20):
         world = random_world(seed, leads=8, events=60, outcomes=0)
         for lead_id, as_of_us in primary_pairs(world):
-            related = related_leads(lead_id, as_of_us, leads=world.tables["leads"])
+            told = {name: world.tables[name] for name in ("leads", "outcomes", "merges")}
+            related = related_leads(lead_id, as_of_us, **told)
             wanted = related.own | (related.others or frozenset())
             fewer = {**world.tables, "events": [row for row in world.tables["events"] if row["lead_id"] in wanted]}
             pair, catalogue = [(lead_id, as_of_us)], CATALOGUES[world.timezone]
@@ -303,20 +316,3 @@ def test_the_evaluator_of_a_catalogue_is_made_once_and_never_mistaken_for_anothe
     for number in range(40):
         catalogue = build_catalogue(event_types=["page_view", f"type_{number}"])
         assert set(evaluate(catalogue, facts, 2)) == set(catalogue.names)
-
-
-def test_memory_is_quick_enough_to_print(capsys: pytest.CaptureFixture[str]) -> None:
-    rng = np.random.default_rng(7)
-    catalogue = build_catalogue(event_types=EVENT_TYPES, custom=CUSTOM, timezone="Europe/Amsterdam")
-    as_of_us, names = to_us(AS_OF), sorted(EVENT_TYPES)
-    ages = rng.integers(1, 400 * DAY_US, size=500).tolist()
-    events = [
-        EventFact("s", str(number), names[number % len(names)], as_of_us - age, as_of_us, f"c{age % 9}", age % 77 / 7)
-        for number, age in enumerate(ages)
-    ]
-    facts = LeadFacts(created_us=0, events=events, account={}, account_events=events)
-    evaluate(catalogue, facts, as_of_us)
-    seconds = min(timeit.repeat(lambda: evaluate(catalogue, facts, as_of_us), number=20, repeat=5)) / 20
-    with capsys.disabled():
-        print(f"\n{len(catalogue.features)} features, 500 own + 500 other events: {seconds * 1e6:.0f} us")  # noqa: T201
-    assert evaluate(catalogue, facts, as_of_us)["events_90d"] == sum(age <= 90 * DAY_US for age in ages)
