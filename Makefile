@@ -16,7 +16,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export BENTOML_DO_NOT_TRACK := True
 export GX_ANALYTICS_ENABLED := False
 
-.PHONY: help setup demo test lint types layers unit bench evidence lock clean
+.PHONY: help setup spark demo test lint types layers unit bench evidence lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -26,6 +26,9 @@ setup: $(READY) ## Make the project's own environment in .venv
 $(READY): requirements.lock pyproject.toml scripts/setup
 	@sh scripts/setup $(VENV)
 	@touch $(READY)
+
+spark: $(READY) ## Add PySpark to .venv, for CLEW_ENGINE=spark (about 0.5 GB on disk, needs Java 17)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-spark.lock
 
 demo: $(READY) ## Run the main job from end to end on a simulated CRM
 	@$(BIN)/clew demo
@@ -50,14 +53,16 @@ bench: $(READY) ## Measure against peers in the same run; NAME=... for one
 
 evidence: $(READY) ## Run in full what the tests run scaled down
 	CLEW_EVIDENCE=1 $(BIN)/pytest -n 2 --dist loadfile --timeout 3600 tests/data/test_features_equal.py \
-		tests/data/test_future.py tests/data/test_snapshots.py tests/data/test_training_set.py
+		tests/data/test_future.py tests/data/test_snapshots.py tests/data/test_training_set.py tests/data/test_spark.py
 
-# The second follows the first, so that what serves is what was tested.
+# The others follow the first, so that what serves is what was tested.
 lock: $(READY) ## Resolve the locks anew for Python 3.11 to 3.13
 	$(BIN)/uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-header --generate-hashes -q \
 		pyproject.toml --extra train --group dev -o requirements.lock
 	$(BIN)/uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-header --generate-hashes -q \
 		pyproject.toml --constraints requirements.lock -o requirements-serve.lock
+	$(BIN)/uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-header --generate-hashes -q \
+		pyproject.toml --extra spark --constraints requirements.lock -o requirements-spark.lock
 
 clean: ## Remove the environment and caches; never data
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
