@@ -21,6 +21,9 @@ __all__ = ["register", "run_training", "show_scoreboard"]
 _WIDE = 160
 _DECIDING = ("log_loss", "roc_auc", "wins_at_capacity")
 AsOf = Annotated[str | None, typer.Option("--as-of", help="When the data of the run ends; default: now.")]
+KnownBy = Annotated[
+    str | None, typer.Option("--known-by", help="Only what was recorded by then, as an earlier run saw it.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -32,6 +35,7 @@ def register(app: typer.Typer) -> None:
 
 def train(
     as_of: AsOf = None,
+    known_by: KnownBy = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write the scoreboard as JSON to standard output.")] = False,
 ) -> None:
     """Judge the recipe forward in time beside its peers, refit it, register and seal it.
@@ -40,9 +44,11 @@ def train(
     """
     from data.commands import cutoff_of
     from data.settings import load_settings
+    from features.training_set import known_by_of
 
     settings = load_settings()
-    trained, published = run_training(settings, cutoff_of(as_of, settings))
+    cutoff = cutoff_of(as_of, settings)
+    trained, published = run_training(settings, cutoff, known_by=known_by_of(known_by, cutoff=cutoff))
     board = trained.judgement.scoreboard
     if as_json:
         print_json({**json.loads(board.to_json()), **published})
@@ -55,14 +61,16 @@ def train(
         next_steps((f"clew promote {published['version']} --reason '...'", "serve this version from now on"))
 
 
-def run_training(settings: Settings, as_of: datetime) -> tuple[Trained, dict[str, Any]]:
+def run_training(
+    settings: Settings, as_of: datetime, *, known_by: datetime | None = None
+) -> tuple[Trained, dict[str, Any]]:
     """Train with progress shown, register the run, and promote a first model that deserves it."""
     from data.warehouse import Warehouse
     from training.publishing import publish_run
     from training.run import train as run
 
     with step(f"training as of {as_of:%Y-%m-%d}") as tell:
-        trained = run(Warehouse(settings.warehouse_dir), settings, as_of=as_of, progress=tell)
+        trained = run(Warehouse(settings.warehouse_dir), settings, as_of=as_of, known_by=known_by, progress=tell)
     with step("registering in MLflow, drawing pictures"):
         return trained, publish_run(trained, settings)
 

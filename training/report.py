@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import InfrastructureError, UsageError
+from data.files import written_whole
 from training.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -133,13 +134,8 @@ def write_report(content: ReportContent, path: Path) -> Path:
         If the file cannot be written.
     """
     page = render(content)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(page, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise InfrastructureError(f"the report {path} cannot be written ({type(error).__name__})") from error
+    with written_whole(path) as beside:
+        beside.write_text(page, encoding="utf-8")
     return path
 
 

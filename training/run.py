@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from data.clock import from_us, iso, to_us
 from data.settings import Plan, Settings
 from features.catalogue import Catalogue
+from features.engine import FeatureComputer, feature_computer
+from features.own import own_features
 from features.scorecard import Scorecard, load_scorecard
 from features.snapshots import SnapshotCounts, open_leads
-from features.sql import compute_features
-from features.training_set import TrainingSet, build_training_set, catalogue_of
+from features.training_set import TrainingSet, build_training_set, catalogue_of, first_as_of
 from training.bundle import Bundle, Grade, SealedModel, pointed_bundle
 from training.judging import MODEL, Judgement, judge, predict
 from training.recipe import Choices, Rows, choose, fit_model
@@ -53,9 +54,9 @@ class Trained:
     judged_probabilities: NDArray[np.float64]
 
 
-def plan_of(settings: Settings, warehouse: Warehouse) -> Plan:
-    """Return the plan of the settings, else that of the imported mapping, else the default."""
-    return settings.plan or warehouse.plan() or Plan()
+def plan_of(settings: Settings, warehouse: Warehouse, *, known_by: datetime | None = None) -> Plan:
+    """Return the plan of the settings, else that of the mapping imported last (by `known_by`), else the default."""
+    return settings.plan or warehouse.plan(known_by=known_by) or Plan()
 
 
 def scorecard_of(settings: Settings) -> Scorecard:
@@ -63,8 +64,17 @@ def scorecard_of(settings: Settings) -> Scorecard:
     return load_scorecard(settings.scorecard, target_industries=settings.target_industries)
 
 
-def train(warehouse: Warehouse, settings: Settings, *, as_of: datetime, progress: Progress = lambda _: None) -> Trained:
+def train(
+    warehouse: Warehouse,
+    settings: Settings,
+    *,
+    as_of: datetime,
+    known_by: datetime | None = None,
+    progress: Progress = lambda _: None,
+) -> Trained:
     """Judge the recipe forward in time, refit it on all matured pairs, seal and publish the bundle.
+
+    With `known_by` only what was recorded by then is read, so that an old training set is rebuilt to the byte.
 
     Publishing makes the bundle available under its hash; which one is served, a pointer says (`clew promote`).
 
@@ -73,13 +83,23 @@ def train(warehouse: Warehouse, settings: Settings, *, as_of: datetime, progress
     DataError
         If there is too little history to judge forward in time.
     """
-    plan, scorecard, cutoff_us = plan_of(settings, warehouse), scorecard_of(settings), to_us(as_of)
-    with warehouse.connect(threads=settings.query_threads) as connection:
+    plan, scorecard = plan_of(settings, warehouse, known_by=known_by), scorecard_of(settings)
+    cutoff_us = to_us(as_of)
+    with warehouse.connect(threads=settings.query_threads, known_by=known_by) as connection:
         catalogue = catalogue_of(
-            connection, warehouse, cutoff_us=cutoff_us, timezone=settings.timezone, wanted=scorecard.features()
+            connection,
+            warehouse,
+            cutoff_us=cutoff_us,
+            timezone=settings.timezone,
+            wanted=scorecard.features(),
+            known_by=known_by,
+            own=own_features(settings, warehouse, known_by=known_by),
+            treatments=settings.treatments,
+            from_us=first_as_of(connection, plan),
         )
         progress(f"photographing leads and computing {len(catalogue.features)} features")
-        training_set = build_training_set(connection, catalogue, plan, cutoff_us=cutoff_us)
+        compute = feature_computer(settings, warehouse, known_by=known_by)
+        training_set = build_training_set(connection, catalogue, plan, cutoff_us=cutoff_us, compute=compute)
         rows = frames(training_set.table, catalogue)
         judgement = judge(
             rows,
@@ -94,7 +114,7 @@ def train(warehouse: Warehouse, settings: Settings, *, as_of: datetime, progress
         full = SealedModel(fit_model(rows, judgement.choices, threads=settings.threads), judgement.choices.calibrator)
         profile = _profile_model(rows, judgement, plan, settings, progress)
         progress("scoring today's open leads and sealing the bundle")
-        reference = _open_probabilities(connection, catalogue, full, plan, cutoff_us)
+        reference = _open_probabilities(connection, compute, catalogue, full, plan, cutoff_us)
     bundle = _seal(rows, training_set, judgement, full, profile, (plan, scorecard, settings, reference))
     return Trained(
         judgement, bundle, training_set.counts, plan, cutoff_us, training_set.digest, judgement.predictions[MODEL]
@@ -123,11 +143,16 @@ def _profile_model(rows: Rows, judgement: Judgement, plan: Plan, settings: Setti
 
 
 def _open_probabilities(
-    connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, full: SealedModel, plan: Plan, as_of_us: int
+    connection: duckdb.DuckDBPyConnection,
+    compute: FeatureComputer,
+    catalogue: Catalogue,
+    full: SealedModel,
+    plan: Plan,
+    as_of_us: int,
 ) -> NDArray[np.float64]:
     if not open_leads(connection, as_of_us=as_of_us, goal=plan.goal):
         return np.empty(0)
-    rows = frames(compute_features(connection, catalogue), catalogue)
+    rows = frames(compute(connection, catalogue), catalogue)
     return predict(full.logit(full.model.encoding.tree_matrix(rows.frame)))
 
 

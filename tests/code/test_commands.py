@@ -150,7 +150,7 @@ def test_features_are_the_same_file_twice_and_the_catalogue_is_json(team: Comman
         assert "open leads" in ran.err
         digests.append(file_sha256(target))
     assert digests[0] == digests[1]
-    names = [feature["name"] for feature in json.loads(team("features", "--as-of", AS_OF, "--list").out)]
+    names = [feature["name"] for feature in json.loads(team("features", "--as-of", AS_OF, "--list", "--json").out)]
     assert "whitepaper_downloads_30d" in names
 
 

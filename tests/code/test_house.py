@@ -30,11 +30,11 @@ MODULES = tuple(
     for path in sorted((ROOT / package).rglob("*.py"))
 )
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-LOCKS = ("requirements.lock", "requirements-serve.lock")
+LOCKS = ("requirements.lock", "requirements-serve.lock", "requirements-spark.lock")
 HEAVY = frozenset(
     (
         *("mlflow", "shap", "great_expectations", "sklearn", "lightgbm", "pandas"),
-        *("matplotlib", "scipy", "duckdb", "pyarrow", "bentoml", "sqlalchemy"),
+        *("matplotlib", "scipy", "duckdb", "pyarrow", "bentoml", "sqlalchemy", "pyspark", "sqlglot"),
     )
 )
 COMMANDS = (
@@ -170,6 +170,8 @@ def demanded(lock: str) -> list[Requirement]:
     asked = list(PROJECT["project"]["dependencies"])
     if lock == "requirements.lock":
         asked += PROJECT["project"]["optional-dependencies"]["train"] + PROJECT["dependency-groups"]["dev"]
+    if lock == "requirements-spark.lock":
+        asked += PROJECT["project"]["optional-dependencies"]["spark"]
     return [Requirement(text) for text in asked]
 
 
@@ -202,9 +204,15 @@ def test_serving_is_locked_without_what_only_training_needs_and_at_the_same_vers
     assert {name for name, version in serve.items() if whole.get(name) != version} == set()
 
 
+def test_spark_is_locked_at_the_versions_of_the_rest_and_is_no_part_of_it() -> None:
+    spark, whole = pins("requirements-spark.lock"), pins("requirements.lock")
+    assert spark.keys() - whole.keys() == {"pyspark", "py4j"}
+    assert {name for name in spark.keys() & whole.keys() if spark[name] != whole[name]} == set()
+
+
 def test_every_import_of_a_package_is_declared() -> None:
     names = {"yaml": "pyyaml", "dateutil": "python-dateutil", "sklearn": "scikit-learn"}
-    declared = {canonical(asked.name) for asked in demanded("requirements.lock")}
+    declared = {canonical(asked.name) for lock in LOCKS for asked in demanded(lock)}
     used: set[str] = set()
     for path in files():
         if path.suffix == ".py" and path.parts[0] in {*PACKAGES, "clew.py"}:
