@@ -60,7 +60,13 @@ def explain(
     require_leads(settings)
     scorer = answering(settings).scorer
     with Warehouse(settings.warehouse_dir).connect() as connection:
-        request = request_of(connection, lead_id, as_of_us, custom=custom_kinds(scorer.catalogue))
+        request = request_of(
+            connection,
+            lead_id,
+            as_of_us,
+            custom=custom_kinds(scorer.catalogue),
+            actions=scorer.catalogue.needs("actions"),
+        )
     answer = scorer.score(parse_item(request, 0), as_of_us=as_of_us, language=language)
     if as_json:
         print_json(answer)

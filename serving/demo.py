@@ -20,7 +20,7 @@ from data.errors import DataError, InfrastructureError, RefusedError, UsageError
 from data.settings import Settings, load_settings
 from data.warehouse import Warehouse
 from features.snapshots import open_leads
-from features.sql import compute_features
+from features.sql import compute_features, only_row
 from serving.commands import show_answer
 from serving.facts import custom_kinds
 from serving.requests import hottest_leads, request_of
@@ -134,17 +134,18 @@ def _public(folder: Path) -> _Source:
 def end_of_data(settings: Settings) -> datetime:
     """Return the first full hour at which everything of an old data set had happened and was known."""
     with Warehouse(settings.warehouse_dir).connect() as connection:
-        found = connection.execute(
+        (last_us,) = only_row(
+            connection,
             """
             SELECT MAX(us) FROM (
                 SELECT MAX(EPOCH_US(created_at)) AS us FROM leads
                 UNION ALL SELECT MAX(EPOCH_US(known_at)) FROM outcomes
                 UNION ALL SELECT MAX(EPOCH_US(known_at)) FROM events) AS ends
-            """
-        ).fetchone()
-    if found is None or found[0] is None:
+            """,
+        )
+    if last_us is None:
         raise DataError("the import brought no leads", hint="look at the quarantine folder named above")
-    return from_us((int(found[0]) // HOUR_US + 1) * HOUR_US)
+    return from_us((int(last_us) // HOUR_US + 1) * HOUR_US)
 
 
 def _promoted_by_hand(trained: Trained, settings: Settings, version: str) -> bool:

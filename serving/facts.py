@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from data.clock import MINUTE_US
 from data.derive import BLANK_CHARACTERS, contact_completeness, email_domain_kind, seniority
 from data.tables import CUSTOM_PREFIX
-from features.definitions import Filled, LeadAttribute
-from features.memory import EventFact, LeadFacts
+from features.definitions import SENIORITY_RANKS, Filled, LeadAttribute
+from features.memory import ActionFact, EventFact, LeadFacts
 from serving.notices import Notice
+from serving.payload import AccountEventIn
 from serving.problems import PayloadError, Problem, kind_of
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from features.catalogue import Catalogue
     from features.memory import Attribute
-    from serving.payload import AccountIn, EventIn, LeadIn, Scalar, ScoreRequest
+    from serving.payload import AccountIn, ActionIn, EventIn, LeadIn, Scalar, ScoreRequest
 
 __all__ = ["CustomKind", "custom_kinds", "to_facts"]
 
@@ -79,8 +81,14 @@ def to_facts(
         account_events=None
         if account is None or account.events is None
         else _account_events(account, request.lead.lead_id, as_of_us, notices),
+        actions=None if request.actions is None else [_action(action) for action in request.actions],
     )
     return facts, notices
+
+
+def _action(action: ActionIn) -> ActionFact:
+    known_us = action.occurred_at if action.known_at is None else max(action.known_at, action.occurred_at)
+    return ActionFact(action.type.strip(BLANK_CHARACTERS), action.occurred_at, known_us)
 
 
 def _created_us(request: ScoreRequest, as_of_us: int, notices: list[Notice]) -> int | None:
@@ -207,4 +215,17 @@ def _fact(event: EventIn) -> EventFact:
         duration_s=event.duration_s,
         value=event.value,
         lead_id=_clean(event.lead_id),
+        channel=_clean(event.channel),
+        person_id=_person(event) if isinstance(event, AccountEventIn) else None,
+        seniority_rank=_rank(event.job_title) if isinstance(event, AccountEventIn) else None,
     )
+
+
+def _person(event: AccountEventIn) -> str | None:
+    return _clean(event.person_id) or _clean(event.lead_id)
+
+
+@lru_cache(maxsize=4096)
+def _rank(job_title: str | None) -> int | None:
+    """Return the rank that a title states; a colleague's title stands on every one of the events."""
+    return SENIORITY_RANKS.get(seniority(job_title) or "")

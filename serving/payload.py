@@ -20,6 +20,7 @@ __all__ = [
     "MOST_LEADS",
     "AccountEventIn",
     "AccountIn",
+    "ActionIn",
     "BatchRequest",
     "ContactIn",
     "EventIn",
@@ -118,7 +119,21 @@ class EventIn(_In):
 
 
 class AccountEventIn(EventIn):
-    """Something another lead of the account did; `lead_id` tells its leads apart."""
+    """Something another lead of the account did.
+
+    `person_id` tells its people apart, `lead_id` where it is absent; `job_title` is read for the seniority it states.
+    """
+
+    person_id: Text | None = Field(None, description="Who did it; `lead_id` if absent.")
+    job_title: Text | None = None
+
+
+class ActionIn(_In):
+    """Something that sales did with the lead: called, emailed, messaged, met and others."""
+
+    type: Name
+    occurred_at: Moment
+    known_at: Moment | None = Field(None, description="When your systems knew it; `occurred_at` if absent.")
 
 
 class AccountIn(_In):
@@ -166,6 +181,9 @@ class ScoreRequest(_In):
     lead: LeadIn
     events: Annotated[list[EventIn], Field(max_length=MOST_EVENTS)] | None = Field(
         None, description="Absent means unknown, an empty list means none."
+    )
+    actions: Annotated[list[ActionIn], Field(max_length=MOST_EVENTS)] | None = Field(
+        None, description="Absent means unknown, an empty list means none; read only by models that ask for it."
     )
     as_of: Moment | None = Field(None, description="The moment of the prediction; now if absent.")
 

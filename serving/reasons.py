@@ -9,7 +9,17 @@ import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from features.definitions import DistinctCount, EventCount, LeadAge, Recency
+from features.definitions import (
+    SENIORITY_RANKS,
+    Decayed,
+    DistinctCount,
+    EventCount,
+    LeadAge,
+    MostSenior,
+    Recency,
+    Touch,
+    Visits,
+)
 from features.words import Words
 
 if TYPE_CHECKING:
@@ -32,6 +42,7 @@ _SMALLEST = 0.01
 _LONGEST_CATEGORY = 80
 
 _NONE, _UNKNOWN, _NEVER = Words(en="none", zh="无"), Words(en="unknown", zh="未知"), Words(en="never", zh="从未")
+_RANKED = {rank: name for name, rank in SENIORITY_RANKS.items()}
 _COLON = Words(en=": ", zh="：")
 _CATEGORIES: Mapping[str, Mapping[str, Words]] = MappingProxyType(
     {
@@ -132,11 +143,13 @@ def _text(feature: Feature, value: Attribute, language: Language, *, events_know
     label, colon = feature.label.in_language(language), _COLON.in_language(language)
     if value is None:
         # Where the events are known, a recency is missing because there was none.
-        never = events_known and feature.needs == "events" and isinstance(feature.compute, Recency)
+        never = events_known and feature.needs == "events" and isinstance(feature.compute, Recency | Touch)
         return label + colon + (_NEVER if never else _UNKNOWN).in_language(language)
     if isinstance(value, str):
         return label + colon + _category(feature, value, language)
-    if isinstance(feature.compute, EventCount | DistinctCount) and value == 0:
+    if isinstance(feature.compute, MostSenior):
+        return label + colon + _CATEGORIES["seniority"][_RANKED[int(value)]].in_language(language)
+    if isinstance(feature.compute, EventCount | DistinctCount | Visits | Decayed) and value == 0:
         return label + colon + _NONE.in_language(language)
     number = _days(value) if isinstance(feature.compute, LeadAge | Recency) else format_number(value)
     # The English phrases are in the plural; with one the label reads better than a wrong ending.

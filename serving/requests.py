@@ -22,7 +22,12 @@ Row = Mapping[str, Any]
 
 
 def request_of(
-    connection: duckdb.DuckDBPyConnection, lead_id: str, as_of_us: int, *, custom: Container[str] | None = None
+    connection: duckdb.DuckDBPyConnection,
+    lead_id: str,
+    as_of_us: int,
+    *,
+    custom: Container[str] | None = None,
+    actions: bool = False,
 ) -> dict[str, Any]:
     """Return the request for a lead, with its events and those of its account, as they were known at `as_of`.
 
@@ -36,6 +41,8 @@ def request_of(
         The moment of the prediction, in microseconds UTC.
     custom
         Which of the customer's columns to send, without prefix; all of them by default.
+    actions
+        Whether to send what sales did, which only models with treatments read.
 
     Raises
     ------
@@ -49,7 +56,8 @@ def request_of(
             "the lead is not in the warehouse, or was not known at that moment", hint="check id and --as-of"
         )
     now = max(versions, key=lambda row: row["known_at"])
-    related = related_leads(lead_id, as_of_us, leads=leads)
+    outcomes, merges = (_of_leads(connection, table, leads) for table in ("outcomes", "merges"))
+    related = related_leads(lead_id, as_of_us, leads=leads, outcomes=outcomes, merges=merges)
     request: dict[str, Any] = {
         "lead": {
             "lead_id": lead_id,
@@ -67,10 +75,38 @@ def request_of(
         "events": _events(connection, sorted(related.own), as_of_us),
         "as_of": iso(from_us(as_of_us)),
     }
+    if actions:
+        request["actions"] = _actions(connection, sorted(related.own), as_of_us)
     if related.others is not None:
         account = _account(connection, now["account_id"], as_of_us)
-        request["lead"]["account"] = account | {"events": _events(connection, sorted(related.others), as_of_us)}
+        events = _events(connection, sorted(related.others), as_of_us)
+        titles = _job_titles(leads, as_of_us)
+        people = {
+            each: _filled({"person_id": person, "job_title": titles.get(each)}, ("person_id", "job_title"))
+            for each, person in related.person_of.items()
+        }
+        request["lead"]["account"] = account | {"events": [event | people[event["lead_id"]] for event in events]}
     return request
+
+
+def _job_titles(leads: Sequence[Row], as_of_us: int) -> dict[str, str | None]:
+    """Return each lead's title by the version in force."""
+    usable = [row for row in leads if max(row["known_at"], row["created_at"]) <= as_of_us]
+    return {row["lead_id"]: row["job_title"] for row in sorted(usable, key=lambda row: int(row["known_at"]))}
+
+
+def _actions(connection: duckdb.DuckDBPyConnection, lead_ids: list[str], as_of_us: int) -> list[dict[str, Any]]:
+    rows = _rows(
+        connection,
+        """
+        SELECT type, occurred_at, known_at FROM actions
+        WHERE lead_id IN (SELECT UNNEST($1::VARCHAR[])) AND EPOCH_US(occurred_at) < $2 AND EPOCH_US(known_at) <= $2
+        ORDER BY occurred_at, action_id
+        """,
+        [lead_ids, as_of_us],
+    )
+    moments = ("occurred_at", "known_at")
+    return [{"type": row["type"]} | {name: iso(from_us(row[name])) for name in moments} for row in rows]
 
 
 def hottest_leads(probabilities: Mapping[str, float], count: int) -> list[str]:
@@ -95,16 +131,35 @@ def _rows(connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequenc
 
 
 def _relatives(connection: duckdb.DuckDBPyConnection, lead_id: str) -> list[dict[str, Any]]:
-    """Return all versions of the leads of the lead's person and of every account it ever had."""
-    return _rows(
-        connection,
+    """Return all versions of the leads of every account it ever had, and of all that may be one person with one."""
+    found = connection.execute(
         """
-        SELECT * FROM leads WHERE lead_id = $1
-            OR person_id IN (SELECT person_id FROM leads WHERE lead_id = $1)
-            OR account_id IN (SELECT account_id FROM leads WHERE lead_id = $1)
+        SELECT DISTINCT lead_id FROM leads
+        WHERE lead_id = $1 OR account_id IN (SELECT account_id FROM leads WHERE lead_id = $1)
         """,
         [lead_id],
-    )
+    ).fetchall()
+    known, more = set[str](), {str(row[0]) for row in found}
+    while more - known:
+        known |= more
+        found = connection.execute(
+            """
+            WITH wanted AS (SELECT UNNEST($1::VARCHAR[]) AS lead_id)
+            SELECT lead_id FROM leads WHERE person_id IN (SELECT person_id FROM leads JOIN wanted USING (lead_id))
+            UNION SELECT m.lead_id FROM merges AS m JOIN wanted AS w ON w.lead_id = m.into_lead_id
+            UNION SELECT m.into_lead_id FROM merges AS m JOIN wanted AS w ON w.lead_id = m.lead_id
+            """,
+            [sorted(known)],
+        ).fetchall()
+        more = {str(row[0]) for row in found}
+    return _rows(connection, "SELECT * FROM leads WHERE lead_id IN (SELECT UNNEST($1::VARCHAR[]))", [sorted(known)])
+
+
+def _of_leads(connection: duckdb.DuckDBPyConnection, table: str, leads: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return the rows of `outcomes` or `merges` that speak of some leads."""
+    wanted = sorted({row["lead_id"] for row in leads})
+    query = f"SELECT * FROM {table} WHERE lead_id IN (SELECT UNNEST($1::VARCHAR[]))"  # noqa: S608 - names of the contract
+    return _rows(connection, query, [wanted])
 
 
 def _contact(connection: duckdb.DuckDBPyConnection, lead_id: str, now: Row) -> dict[str, dict[str, str]]:

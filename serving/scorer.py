@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from data.clock import from_us, iso
 from data.errors import DataError
 from features.catalogue import WINDOWS_DAYS, build_catalogue
-from features.definitions import AccountAttribute, Catalogue, Filled, LeadAttribute
+from features.definitions import AccountAttribute, Catalogue, Filled, LeadAttribute, Touch
 from features.memory import Evaluator
 from features.words import EVENT_TYPES
 from serving.facts import custom_kinds, to_facts
@@ -227,7 +227,7 @@ def _version(bundle: Bundle) -> str | None:
 
 
 def _request_fields(catalogue: Catalogue) -> dict[str, str]:
-    """Return for each feature that is an attribute the field of the request it comes from."""
+    """Return for each feature that can be a category the field of the request it comes from."""
     found = {}
     for feature in catalogue.features:
         compute = feature.compute
@@ -237,6 +237,8 @@ def _request_fields(catalogue: Catalogue) -> dict[str, str]:
             derived = {"seniority": "job_title", "email_domain_kind": "contact.email"}
             column = derived.get(compute.column, compute.column).replace("custom_", "custom.", 1)
             found[feature.name] = f"lead.{column}"
+        elif isinstance(compute, Touch):
+            found[feature.name] = "events.channel"
     return found
 
 

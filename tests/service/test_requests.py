@@ -91,13 +91,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def pairs(world: World) -> list[tuple[str, int]]:
     """Every lead at a moment of its own: soon after its start, in the midst of its life, or after the import."""
     rng = np.random.default_rng(11)
-    starts = dict(world.connection.execute("SELECT lead_id, t0_us FROM people").fetchall())
+    told = world.connection.execute(
+        "SELECT lead_id, from_us, until_us FROM people WHERE lead_id = primary_id ORDER BY from_us"
+    ).fetchall()
+    stretches = {lead_id: (from_us, until_us) for lead_id, from_us, until_us in told}
     found = []
     for number, lead_id in enumerate(world.leads(rng)):
-        later = (0, int(rng.integers(HOUR_US)), int(rng.integers(200 * DAY_US)), to_us(NOW) - starts[lead_id])[
-            number % 4
-        ]
-        found.append((lead_id, starts[lead_id] + later))
+        # Training asks for a lead as long as it is its person's primary one.
+        start, end = stretches[lead_id]
+        later = (0, int(rng.integers(HOUR_US)), int(rng.integers(200 * DAY_US)), to_us(NOW) - start)[number % 4]
+        found.append((lead_id, min(start + later, (end or 2**62) - 1)))
     return found
 
 
