@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -84,7 +84,8 @@ class Nursery:
         """Kill a child after so many seconds, or wait for it, and return its exit code."""
         if after is not None:
             time.sleep(after)
-            os.kill(child, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it may have ended by itself
+                os.kill(child, signal.SIGKILL)
         return self._answer()
 
 
