@@ -1,17 +1,19 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and YAML that people wrote by hand."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from data.errors import InfrastructureError
+import yaml
+
+from data.errors import InfrastructureError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["written_whole"]
+__all__ = ["read_yaml", "written_whole"]
 
 
 @contextmanager
@@ -42,3 +44,30 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise InfrastructureError(
             f"{path} cannot be written: {error.strerror or type(error).__name__}", hint="choose another place for it"
         ) from error
+
+
+def read_yaml(path: Path) -> object:
+    """Return what a YAML file says; None where it is empty.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file: what that means, only the caller knows.
+    UsageError
+        If it is not UTF-8, or no YAML.
+    InfrastructureError
+        If it cannot be read.
+    """
+    try:
+        found: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InfrastructureError(f"{path} cannot be read: {error.strerror}", hint="check its rights") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8", hint="save it as UTF-8") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise UsageError(f"{path} is no YAML{where}", hint="check indentation and quotes") from None
+    return found

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
@@ -19,7 +18,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from data.errors import InfrastructureError, UsageError
+from data.errors import UsageError
+from data.files import read_yaml
 
 __all__ = ["Plan", "Settings", "load_settings"]
 
@@ -124,17 +124,9 @@ class Settings(BaseSettings):
 def _read_yaml(path: Path) -> dict[str, Any]:
     """Return what a YAML file of keys and values says, nothing where there is no such file."""
     try:
-        found: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = read_yaml(path)
     except FileNotFoundError:
         return {}
-    except OSError as error:
-        raise InfrastructureError(f"{path} cannot be read: {error.strerror}", hint="check its rights") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is not UTF-8", hint="save it as UTF-8") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise UsageError(f"{path} is no YAML{where}", hint="check indentation and quotes") from None
     if found is not None and not isinstance(found, dict):
         raise UsageError(f"{path} holds no keys", hint="write one setting a line, such as port: 8020")
     return {str(key): value for key, value in (found or {}).items()}

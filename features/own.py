@@ -11,9 +11,8 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NoReturn
 
-import yaml
-
-from data.errors import InfrastructureError, UsageError
+from data.errors import UsageError
+from data.files import read_yaml
 from data.tables import CUSTOM_PREFIX, TABLES
 from features.catalogue import build_catalogue
 from features.definitions import (
@@ -260,17 +259,9 @@ def refuse_taken_names(own: Iterable[Feature], standard: Catalogue) -> None:
 def _entries(path: Path) -> list[object]:
     """Return the entries of the file; an empty file has none."""
     try:
-        found: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = read_yaml(path)
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}", hint="write it, or change features_file in clew.yaml") from None
-    except OSError as error:
-        raise InfrastructureError(f"{path} cannot be read: {error.strerror}", hint="check its rights") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is not UTF-8", hint="save it as UTF-8") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise UsageError(f"{path} is no YAML{where}", hint="check indentation and quotes") from None
     if found is None:
         return []
     if not isinstance(found, list):

@@ -67,11 +67,6 @@ JOIN actions AS c
   ON c.lead_id = m.lead_id AND EPOCH_US(c.occurred_at) < m.as_of_us AND EPOCH_US(c.known_at) <= m.as_of_us
 """
 
-_CHANNELS = """
-SELECT channel, ROW_NUMBER() OVER (ORDER BY channel) - 1 AS number
-FROM (SELECT DISTINCT e.channel FROM events AS e WHERE e.channel IS NOT NULL) AS channels
-"""
-
 # The oldest event is the first touch, the youngest the last; of equally old ones the channel first in the alphabet.
 _TOUCHED = {
     "first": f"MAX(touch_age_us * {MOST_CHANNELS} + {MOST_CHANNELS - 1} - channel)",
@@ -94,7 +89,7 @@ def event_steps(catalogue: Catalogue, scope: _Scope, as_of_range_us: tuple[int, 
     reach_us = max((getattr(compute, "days", 30) for compute in computes), default=30) * DAY_US
     source = _Source(catalogue, scope, _codes(wanted), as_of_range_us, reach_us)
     if any(isinstance(compute, Touch) for compute in computes):
-        yield Step(f"{scope}_channels", _CHANNELS)
+        yield source.channels()
     ever = [feature for feature in wanted if isinstance(feature.compute, Recency | Touch)]
     if ever:
         yield source.ever(ever)
@@ -182,6 +177,16 @@ class _Source:
             f"FROM {self.scope}_members AS m\nJOIN events AS e\n"
             f"  ON e.lead_id = m.lead_id AND {_OCCURRED} < m.as_of_us"
             f" AND EPOCH_US(e.known_at) <= m.as_of_us{condition}\n"
+        )
+
+    def channels(self) -> Step:
+        """Return a number for each channel that some row may know: later ones must not even change the numbers."""
+        high = _moment(self._high_us)
+        known = f"e.channel IS NOT NULL AND e.occurred_at < {high} AND e.known_at <= {high}"
+        return Step(
+            f"{self.scope}_channels",
+            "SELECT channel, ROW_NUMBER() OVER (ORDER BY channel) - 1 AS number\n"
+            f"FROM (SELECT DISTINCT e.channel FROM events AS e WHERE {known}) AS channels",
         )
 
     def ever(self, wanted: Iterable[Feature]) -> Step:

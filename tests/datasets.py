@@ -15,6 +15,7 @@ def public_dataset(folder: str) -> Path:
     default = Path(__file__).parents[1].parent / "shared" / "datasets"
     source = Path(os.environ.get("CLEW_DATASETS", default)) / folder
     if not source.is_dir():
-        # A reader of the report has to see why nothing was tested.
+        # Their licences forbid to ship them, so users and CI do not have them; the reader of a report has to see why
+        # nothing was tested.
         pytest.skip(f"the public data set {folder} is not here; set CLEW_DATASETS to the folder that holds it")
     return source

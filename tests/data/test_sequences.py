@@ -150,3 +150,10 @@ def test_what_sales_did_feeds_no_model_unless_asked_for() -> None:
 def test_days_since_inbound_look_at_what_asks_for_something(connection: duckdb.DuckDBPyConnection) -> None:
     log = [event(DAY), event(4 * DAY, type="demo_request")]
     assert features_of(connection, events=log)["days_since_inbound"] == 4
+
+
+def test_ten_thousand_channels_of_the_future_change_no_touch_of_today(connection: duckdb.DuckDBPyConnection) -> None:
+    log = [event(DAY, channel="social"), event(2 * DAY, channel="paid")]
+    later = [event(-DAY - number * MINUTE, channel=f"a{number}") for number in range(10_000)]
+    found = features_of(connection, events=log + later)
+    assert (found["first_touch_channel"], found["last_touch_channel"]) == ("paid", "social")
