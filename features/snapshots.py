@@ -60,21 +60,28 @@ def month_starts(start_us: int, end_us: int, timezone: str) -> tuple[int, ...]:
 
 
 def person_outcomes(connection: duckdb.DuckDBPyConnection, *, known_by_us: int, goal: str) -> None:
-    """Make `person_outcomes(lead_id, goal_us)`: when each person reached the goal, by what was known then.
+    """Make `person_outcomes(lead_id, goal_us, won_known_us, lost_us, lost_known_us)`, by what was known then.
 
-    Of corrected outcomes the last one known counts; one that says `open` again leaves none. A person is won at the
-    first win of any of its leads, merged ones included. A win also reaches the earlier goals, and an opportunity
-    reaches `sql`: whoever skips a stage has passed it.
+    `goal_us` is when each person first reached the goal, `lost_us` when its primary lead was first lost, each with the
+    moment that became known. Of corrected outcomes the last one known counts; one that says `open` again leaves none. A
+    person is won at the first win of any of its leads, merged ones included. A win also reaches the earlier goals, and
+    an opportunity reaches `sql`: whoever skips a stage has passed it.
     """
     _prepare_endings(connection, goal)
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE person_outcomes AS
-        SELECT p.primary_id AS lead_id, MIN(e.at_us) AS goal_us
-        FROM people AS p JOIN endings AS e ON e.lead_id = p.lead_id
-        WHERE e.reaches = 1 AND e.known_us <= $known_by AND (e.next_us IS NULL OR e.next_us > $known_by)
-          AND {_in_force("p", "$known_by")}
-        GROUP BY p.primary_id
+        SELECT lead_id, MIN(goal_us) AS goal_us, MIN_BY(known_us, goal_us) AS won_known_us,
+               MIN(lost_us) AS lost_us, MIN_BY(known_us, lost_us) AS lost_known_us
+        FROM (SELECT p.primary_id AS lead_id,
+                     CASE WHEN e.reaches = 1 THEN e.at_us END AS goal_us,
+                     CASE WHEN e.reaches = 0 AND e.ends = 1 AND p.lead_id = p.primary_id THEN e.at_us END AS lost_us,
+                     MIN(e.known_us) AS known_us
+              FROM people AS p JOIN endings AS e ON e.lead_id = p.lead_id
+              WHERE e.known_us <= $known_by AND (e.next_us IS NULL OR e.next_us > $known_by)
+                AND {_in_force("p", "$known_by")}
+              GROUP BY ALL) AS told
+        GROUP BY lead_id
         """,  # noqa: S608 - nothing is inserted but this module's own SQL
         {"known_by": known_by_us},
     )
@@ -162,7 +169,7 @@ def settle_us(connection: duckdb.DuckDBPyConnection, *, cutoff_us: int, goal: st
 
 
 def take_snapshots(
-    connection: duckdb.DuckDBPyConnection, plan: Plan, *, cutoff_us: int, timezone: str
+    connection: duckdb.DuckDBPyConnection, plan: Plan, *, cutoff_us: int, timezone: str, immature: bool = False
 ) -> SnapshotCounts:
     """Make `spine(row_id, lead_id, as_of_us, y_obs, ...)`: every matured, labelled pair by the cutoff.
 
@@ -171,6 +178,10 @@ def take_snapshots(
     reopened afterwards, as they stood on no list of open leads. Of several open pairs of one moment that are one person
     by the cutoff, one is kept: that of the primary lead, else the earliest. A pair is mature when `as_of + horizon +
     settle` lies at or before the cutoff; immature pairs are never counted as lost.
+
+    `won_known_us` is when the win behind a label of 1 became known, `lost_known_us` when a loss within the horizon did:
+    so a label can be had as an earlier moment knew it. With `immature` the spine also holds the pairs that are too
+    young, labelled as far as the cutoff knows; `mature_us` tells them apart.
 
     Raises
     ------
@@ -189,7 +200,7 @@ def take_snapshots(
         raise DataError("there are no leads by the cutoff", hint="import leads first, or move --as-of")
     months = month_starts(first_us, cutoff_us, timezone) if plan.monthly else ()
     _photograph(connection, plan, months, cutoff_us)
-    return _label(connection, plan, cutoff_us=cutoff_us, settle=settle)
+    return _label(connection, plan, cutoff_us=cutoff_us, settle=settle, immature=immature)
 
 
 def _photograph(connection: duckdb.DuckDBPyConnection, plan: Plan, months: tuple[int, ...], cutoff_us: int) -> None:
@@ -221,7 +232,9 @@ def _photograph(connection: duckdb.DuckDBPyConnection, plan: Plan, months: tuple
     )
 
 
-def _label(connection: duckdb.DuckDBPyConnection, plan: Plan, *, cutoff_us: int, settle: int) -> SnapshotCounts:
+def _label(
+    connection: duckdb.DuckDBPyConnection, plan: Plan, *, cutoff_us: int, settle: int, immature: bool
+) -> SnapshotCounts:
     horizon = round(plan.horizon_days * DAY_US)
     connection.execute(
         f"""
@@ -229,7 +242,11 @@ def _label(connection: duckdb.DuckDBPyConnection, plan: Plan, *, cutoff_us: int,
         SELECT x.*, x.as_of_us + $horizon AS label_closes_us, x.as_of_us + $horizon + $settle AS mature_us,
                c.lead_id IS NOT NULL AS closed, t.lead_id IS NOT NULL AS closed_then,
                c.lead_id IS NULL AND t.lead_id IS NULL AS is_open,
-               CASE WHEN o.goal_us > x.as_of_us AND o.goal_us <= x.as_of_us + $horizon THEN 1 ELSE 0 END AS y_obs
+               CASE WHEN o.goal_us > x.as_of_us AND o.goal_us <= x.as_of_us + $horizon THEN 1 ELSE 0 END AS y_obs,
+               CASE WHEN o.goal_us > x.as_of_us AND o.goal_us <= x.as_of_us + $horizon THEN o.won_known_us END
+               AS won_known_us,
+               CASE WHEN o.lost_us > x.as_of_us AND o.lost_us <= x.as_of_us + $horizon THEN o.lost_known_us END
+               AS lost_known_us
         FROM photographs AS x
         LEFT JOIN person_outcomes AS o ON o.lead_id = x.final_id
         LEFT JOIN ({_closed_pairs(str(cutoff_us), "final_id")}) AS c
@@ -244,15 +261,16 @@ def _label(connection: duckdb.DuckDBPyConnection, plan: Plan, *, cutoff_us: int,
         """
         CREATE OR REPLACE TEMP TABLE spine AS
         SELECT ROW_NUMBER() OVER (ORDER BY b.as_of_us, b.lead_id) AS row_id, b.lead_id, b.as_of_us, b.t0_us,
-               b.created_us, b.monthly, b.age_us, b.label_closes_us, b.mature_us, b.y_obs,
+               b.created_us, b.monthly, b.age_us, b.label_closes_us, b.mature_us, b.y_obs, b.won_known_us,
+               b.lost_known_us,
                COALESCE(v.account_id, 'lead:' || b.final_id) AS cluster
         FROM labelled AS b
         LEFT JOIN lead_versions AS v
           ON v.lead_id = b.lead_id AND v.usable_us <= b.as_of_us AND (v.next_us IS NULL OR v.next_us > b.as_of_us)
         LEFT JOIN repeated AS r ON r.lead_id = b.lead_id AND r.as_of_us = b.as_of_us
-        WHERE b.is_open AND r.lead_id IS NULL AND b.mature_us <= $cutoff
+        WHERE b.is_open AND r.lead_id IS NULL AND (b.mature_us <= $cutoff OR $immature)
         """,
-        {"cutoff": cutoff_us},
+        {"cutoff": cutoff_us, "immature": immature},
     )
     return _count(connection, cutoff_us)
 

@@ -198,9 +198,10 @@ def build_training_set(
     plan: Plan,
     *,
     cutoff_us: int,
+    immature: bool = False,
     compute: FeatureComputer = compute_features,
 ) -> TrainingSet:
-    """Photograph, label and describe all matured pairs by the cutoff.
+    """Photograph, label and describe all matured pairs by the cutoff, with `immature` the younger ones as well.
 
     On a connection opened with `known_by`, and with the catalogue of that moment, the result is the same to the byte
     whatever is imported afterwards. `compute` is the engine, from `features.engine.feature_computer`.
@@ -210,7 +211,7 @@ def build_training_set(
     DataError
         If nothing has matured yet, saying from when on something would.
     """
-    counts = take_snapshots(connection, plan, cutoff_us=cutoff_us, timezone=catalogue.timezone)
+    counts = take_snapshots(connection, plan, cutoff_us=cutoff_us, timezone=catalogue.timezone, immature=immature)
     if not counts.labelled:
         raise DataError(
             f"no snapshot has matured by the cutoff ({counts.immature} are too young, {counts.closed} were closed)",
