@@ -7,6 +7,7 @@ all figures of a block of replicates come from matrix products and from running 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,10 +29,19 @@ _BLOCK_CELLS = 1_000_000
 # Newton's error after a step is about the square of the step, so this one leaves an error of 1e-7.
 _NEWTON_STEP = 3e-4
 _MAX_NEWTON = 25
+# The isotonic fit follows chance in the rows, and follows it once more in a draw of them, so that draws of these lie
+# above the figure as the figure lies above the truth. On simulated rows, 95 % intervals of percentiles held the truth
+# in 33 to 81 of 100 cases, reflected ones in 92 to 98. Where the truth is a miscalibration of 0 both are too hopeful.
+_OPTIMISTIC = frozenset({"miscalibration", "discrimination"})
 
 
 class Interval(NamedTuple):
-    """A figure and the percentile interval of its replicates; NaN where too few replicates could give the figure."""
+    """A figure and its interval; NaN where too few replicates could give the figure.
+
+    The interval is that of the replicates' percentiles, for the two parts of the Brier score the same turned round the
+    figure: [2 value - high, 2 value - low] (Davison, Hinkley 1997, section 5.2), not below 0 and wide enough to hold
+    the figure itself.
+    """
 
     value: float
     low: float
@@ -59,7 +69,8 @@ class Replicates:
     def interval(self, method: str, metric: str, *, level: float = 0.95) -> Interval:
         """Return a method's figure with its interval at `level`."""
         i, j = self._cell(method, metric)
-        return _interval(float(self.point[i, j]), self.draws[:, i, j], level)
+        found = _interval(float(self.point[i, j]), self.draws[:, i, j], level)
+        return _reflected(found, least=0.0) if metric in _OPTIMISTIC else found
 
     def difference(self, method: str, metric: str, *, to: str, level: float = 0.95) -> Interval:
         """Return how far a method's figure is from another's, paired draw by draw.
@@ -69,7 +80,8 @@ class Replicates:
         (i, j), (k, _) = self._cell(method, metric), self._cell(to, metric)
         turn = METRICS[metric].loss if METRICS[metric].better == "nearer 1" else _as_is
         value = float(turn(self.point[i, j : j + 1])[0] - turn(self.point[k, j : j + 1])[0])
-        return _interval(value, turn(self.draws[:, i, j]) - turn(self.draws[:, k, j]), level)
+        found = _interval(value, turn(self.draws[:, i, j]) - turn(self.draws[:, k, j]), level)
+        return _reflected(found) if metric in _OPTIMISTIC else found
 
 
 def _as_is(values: Floats) -> Floats:
@@ -83,6 +95,13 @@ def _interval(value: float, draws: Floats, level: float) -> Interval:
         return Interval(value, float("nan"), float("nan"))
     low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high))
+
+
+def _reflected(found: Interval, *, least: float = -math.inf) -> Interval:
+    value, low, high = found
+    if math.isnan(low):
+        return found
+    return Interval(value, max(min(2 * value - high, value), least), max(2 * value - low, value))
 
 
 def cluster_codes(accounts: NDArray[Any], leads: NDArray[Any]) -> NDArray[np.int64]:
@@ -218,12 +237,24 @@ class _Ranked:
             return sorted_weights, won
         return np.add.reduceat(sorted_weights, self.starts, axis=0), np.add.reduceat(won, self.starts, axis=0)
 
+    def pools(self) -> NDArray[np.int64]:
+        """Return where pools of groups start, taken from the lowest score upwards.
+
+        A group that won throughout, or one above it that lost throughout, has no lower win rate than the next: whatever
+        the weights, an isotonic fit gives both one level. Pooling them beforehand leaves a fraction of the groups.
+        """
+        size = np.diff(np.append(self.starts, self.order.size))[::-1]
+        won = np.add.reduceat(self.observed, self.starts)[::-1]
+        joined = (won == size)[:-1] | (won == 0)[1:]
+        return np.flatnonzero(np.append(True, ~joined))
+
 
 @dataclass(frozen=True)
 class _Judge:
     """One method with everything that does not change from draw to draw."""
 
     everyone: _Ranked
+    pools: NDArray[np.int64]
     lists: tuple[_Ranked, ...]
     observed: Floats
     linear: Floats
@@ -244,16 +275,21 @@ class _Judge:
         # Rounding gives a constant prediction a spread of about 1e-16, which is none.
         spread = spread if spread > 1e-12 * max(1.0, float(np.abs(x).max())) else np.inf
         z = (x - x.mean()) / spread
-        return cls(everyone, lists, observed, linear, z, spread, logistic_line(observed, z))
+        return cls(everyone, everyone.pools(), lists, observed, linear, z, spread, logistic_line(observed, z))
 
     def figures(self, weights: Floats, capacity: int) -> Floats:
         """Return all metrics of every draw, shape (replicates, metrics)."""
         total, wins, loss, square, predicted = (self.linear.T @ weights).astype(np.float64)
         size, won = self.everyone.groups(weights)
         reached, caught = np.cumsum(size, axis=0), np.cumsum(won, axis=0)
+        uncertainty = wins / total * (1 - wins / total)
+        discrimination = _discrimination(size, won, self.pools)
         by_name: Mapping[str, Callable[[], Floats]] = {
             "log_loss": lambda: loss / total,
             "brier": lambda: square / total,
+            # Rounding may leave a part that is nothing a hair below it.
+            "miscalibration": lambda: np.maximum(square / total - uncertainty + discrimination, 0.0),
+            "discrimination": lambda: discrimination,
             "roc_auc": lambda: _auc(size - won, won, caught, wins * (total - wins)),
             "pr_auc": lambda: _average_precision(won, caught, reached, wins),
             "lift_at_10": lambda: _divided(_caught_within(reached, caught, 0.1 * total), 0.1 * wins),
@@ -272,6 +308,23 @@ class _Judge:
             size, won = ranked.groups(weights)
             total += _caught_within(np.cumsum(size, axis=0), np.cumsum(won, axis=0), mass)
         return total
+
+
+def _discrimination(size: Floats, won: Floats, pools: NDArray[np.int64]) -> Floats:
+    """Return by how much each draw's isotonic fit betters the Brier score of its win rate (see `metrics.corp`).
+
+    For outcomes of 0 and 1 that is the variance of the fitted levels. `size` and `won` come by falling score.
+    """
+    from scipy.optimize import isotonic_regression
+
+    sizes, wins = (np.add.reduceat(part[::-1], pools, axis=0).T for part in (size, won))
+    result = np.empty(len(sizes))
+    for at, (weights, caught) in enumerate(zip(sizes, wins, strict=True)):
+        drawn = weights > 0
+        fit = isotonic_regression(caught[drawn] / weights[drawn], weights=weights[drawn])
+        levels, rate = fit.x[fit.blocks[:-1]], caught.sum() / weights.sum()
+        result[at] = fit.weights @ (levels - rate) ** 2 / weights.sum()
+    return result
 
 
 def _divided(above: Floats, below: Floats) -> Floats:

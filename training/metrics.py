@@ -39,6 +39,7 @@ __all__ = [
     "logit",
     "pr_auc",
     "roc_auc",
+    "wilson",
     "wins_at",
 ]
 
@@ -71,6 +72,8 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         for metric in (
             Metric("log_loss", "log loss", "smaller"),
             Metric("brier", "Brier", "smaller"),
+            Metric("miscalibration", "miscalibration", "smaller"),
+            Metric("discrimination", "discrimination", "larger"),
             Metric("roc_auc", "ROC-AUC", "larger"),
             Metric("pr_auc", "PR-AUC", "larger"),
             Metric("lift_at_10", "lift at 10 %", "larger"),
@@ -270,6 +273,22 @@ def calibration_in_the_large(
     mean_pred, mean_obs = float(np.average(predicted, weights=weight)), float(np.average(observed, weights=weight))
     ratio = mean_pred / mean_obs if mean_obs > 0 else float("nan")
     return CalibrationInTheLarge(mean_pred, mean_obs, ratio, mean_pred - mean_obs)
+
+
+def wilson(wins: float, rows: float, *, z: float = 1.959964) -> tuple[float, float]:
+    """Return Wilson's interval of a win rate (JASA 1927), at 95 % unless `z` says otherwise; NaN without rows.
+
+    Examples
+    --------
+    >>> [round(end, 3) for end in wilson(1, 10)]
+    [0.018, 0.404]
+    """
+    if rows <= 0:
+        return float("nan"), float("nan")
+    rate, scale = wins / rows, 1 + z**2 / rows
+    centre = rate + z**2 / (2 * rows)
+    spread = z * float(np.sqrt(rate * (1 - rate) / rows + z**2 / (4 * rows**2)))
+    return max((centre - spread) / scale, 0.0), min((centre + spread) / scale, 1.0)
 
 
 def logit(probability: NDArray[Any]) -> Floats:

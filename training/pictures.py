@@ -8,21 +8,20 @@ bytes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.errors import InfrastructureError, UsageError
+from data.errors import UsageError
+from training.drawing import COLOURS, GREY, PALE, in_style, line_style, new_figure, percent, save
 from training.metrics import METRICS, CorpDecomposition, Floats, corp, isotonic
 from training.scoreboard import EVERYONE, Scoreboard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 __all__ = [
@@ -36,41 +35,7 @@ __all__ = [
     "reliability_curve",
 ]
 
-# Okabe and Ito's colours, told apart by colour-blind readers; yellow is left out, as it is too pale for lines on white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-_STYLES = ("-", "--", "-.", ":")
-_GREY, _PALE = "#5F6368", "#D6D9DC"
 _GRID_POINTS = 200
-_STYLE: Any = {
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": _GREY,
-    "axes.titleweight": "bold",
-    "axes.titlesize": 11,
-    "grid.color": "#E8EAED",
-    "xtick.color": _GREY,
-    "ytick.color": _GREY,
-    "font.size": 10,
-    # Without a salt matplotlib makes up new ids on every run.
-    "svg.hashsalt": "clew",
-}
-
-_Asked = ParamSpec("_Asked")
-
-
-def _in_style(draw: Callable[_Asked, Path]) -> Callable[_Asked, Path]:
-    """Draw with our settings and leave the user's own as they were."""
-
-    @wraps(draw)
-    def drawn(*args: _Asked.args, **kwargs: _Asked.kwargs) -> Path:
-        from matplotlib import rc_context
-
-        with rc_context(_STYLE):
-            return draw(*args, **kwargs)
-
-    return drawn
 
 
 @dataclass(frozen=True)
@@ -156,63 +121,58 @@ def gain_curve(method: str, y_obs: NDArray[Any], y_pred: NDArray[Any]) -> GainCu
     return GainCurve(method, np.concatenate([[0.0], called / called[-1]]), np.concatenate([[0.0], caught / caught[-1]]))
 
 
-@_in_style
+@in_style
 def draw_reliability(curve: ReliabilityCurve, path: Path, *, title: str = "Reliability") -> Path:
     """Draw the reliability curve above a histogram of the predictions; the ending of `path` says SVG or PNG."""
-    figure = _figure(5.6, 6.2)
+    figure = new_figure(5.6, 6.2)
     above, beneath = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     # Only as far as there are predictions: the few best leads may all have won, and 100 % would squeeze the rest.
     end = min(1.0, 1.15 * float(curve.scores.max()) + 1e-9)
-    above.plot([0, end], [0, end], color=_GREY, linewidth=1, label="perfect")
+    above.plot([0, end], [0, end], color=GREY, linewidth=1, label="perfect")
     above.fill_between(
-        curve.grid, curve.low, curve.high, color=_PALE, linewidth=0, label="perfect but for chance (90 %)"
+        curve.grid, curve.low, curve.high, color=PALE, linewidth=0, label="perfect but for chance (90 %)"
     )
-    above.plot(curve.predicted, curve.recalibrated, color=_COLOURS[0], linewidth=2, label="observed")
+    above.plot(curve.predicted, curve.recalibrated, color=COLOURS[0], linewidth=2, label="observed")
     above.set(xlim=(0, end), ylim=(0, end), ylabel="observed win rate", title=title)
     above.legend(loc="upper left", frameon=False)
     mcb, dsc, unc = curve.parts
     note = f"miscalibration {mcb:.4f}\ndiscrimination {dsc:.4f}\nuncertainty {unc:.4f}"
-    above.text(0.97, 0.03, note, transform=above.transAxes, ha="right", va="bottom", color=_GREY, fontsize=9)
-    beneath.hist(curve.scores, bins=np.linspace(0, end, 41).tolist(), color=_COLOURS[0], alpha=0.7)
+    above.text(0.97, 0.03, note, transform=above.transAxes, ha="right", va="bottom", color=GREY, fontsize=9)
+    beneath.hist(curve.scores, bins=np.linspace(0, end, 41).tolist(), color=COLOURS[0], alpha=0.7)
     beneath.set(xlabel="predicted probability", ylabel="leads")
-    _percent(above, "both")
-    return _save(figure, path)
+    percent(above, "both")
+    return save(figure, path)
 
 
-@_in_style
+@in_style
 def draw_gain(curves: Sequence[GainCurve], path: Path, *, capacity_share: float | None = None) -> Path:
     """Draw gain and lift of all methods side by side; the first method is drawn strongest.
 
     `capacity_share` is the share of leads a team can call, marked by a line.
     """
-    figure = _figure(10.4, 4.8)
+    figure = new_figure(10.4, 4.8)
     gain, lift = figure.subplots(1, 2)
-    gain.plot([0, 1], [0, 1], color=_GREY, linewidth=1)
-    lift.axhline(1, color=_GREY, linewidth=1)
+    gain.plot([0, 1], [0, 1], color=GREY, linewidth=1)
+    lift.axhline(1, color=GREY, linewidth=1)
     for at, curve in enumerate(curves):
-        style = {
-            "color": _COLOURS[at % len(_COLOURS)],
-            "linestyle": _STYLES[at % len(_STYLES)],
-            "linewidth": 2.6 if at == 0 else 1.5,
-            "zorder": 3 if at == 0 else 2,
-        }
+        style = line_style(at)
         gain.plot(curve.called, curve.caught, label=curve.method, **style)
         lift.plot(*curve.lift(), **style)
     for axes in (gain, lift):
         if capacity_share is not None:
-            axes.axvline(capacity_share, color=_GREY, linewidth=1, linestyle=":")
+            axes.axvline(capacity_share, color=GREY, linewidth=1, linestyle=":")
         axes.set(xlim=(0, 1), xlabel="share of leads called, best first")
     if capacity_share is not None:
-        gain.text(capacity_share + 0.015, 0.02, "capacity", color=_GREY, fontsize=9)
+        gain.text(capacity_share + 0.015, 0.02, "capacity", color=GREY, fontsize=9)
     gain.set(ylim=(0, 1.01), ylabel="share of wins caught", title="Gain")
     lift.set(ylim=(0, None), ylabel="win rate / win rate of all", title="Lift")
-    _percent(gain, "both")
-    _percent(lift, "x")
+    percent(gain, "both")
+    percent(lift, "x")
     figure.legend(loc="outside lower center", ncols=min(len(curves), 4), frameon=False)
-    return _save(figure, path)
+    return save(figure, path)
 
 
-@_in_style
+@in_style
 def draw_differences(
     board: Scoreboard, path: Path, *, metrics: Sequence[str] = ("log_loss", "roc_auc", "wins_at_capacity")
 ) -> Path:
@@ -221,46 +181,46 @@ def draw_differences(
     Right of the line is always better than the model, so figures of which less is better are turned round.
     """
     others = [method for method in board.methods if method != board.model]
-    figure = _figure(3.4 * len(metrics) + 1.2, 1.7 + 0.42 * len(others))
+    figure = new_figure(3.4 * len(metrics) + 1.2, 1.7 + 0.42 * len(others))
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, metrics, strict=True):
         _forest(axes, board, name, others)
     panels[0].set_yticks(range(len(others)), others)
     panels[0].set_ylim(len(others) - 0.5, -0.5)
     figure.suptitle(f"Difference to {board.model}: {board.level:.0%} paired intervals, {board.wins} wins", fontsize=11)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _forest(axes: Axes, board: Scoreboard, name: str, others: Sequence[str]) -> None:
     metric = METRICS[name]
     sign = 1.0 if metric.better == "larger" else -1.0
-    axes.axvline(0, color=_GREY, linewidth=1)
+    axes.axvline(0, color=GREY, linewidth=1)
     for at, method in enumerate(others):
         row = board.figure(method, name, group=EVERYONE)
         value, *ends = (sign * row[key] for key in ("difference", "difference_low", "difference_high"))
-        colour = _GREY
+        colour = GREY
         if board.significantly_better(method, name):
-            colour = _COLOURS[1]
+            colour = COLOURS[1]
         elif board.significantly_worse(method, name):
-            colour = _COLOURS[0]
+            colour = COLOURS[0]
         axes.plot(sorted(ends), [at, at], color=colour, linewidth=2, solid_capstyle="butt")
         axes.plot([value], [at], "o", color=colour, markersize=6)
     axes.set_title(metric.label, fontsize=11)
-    axes.set_xlabel("← model better | method better →", fontsize=8, color=_GREY)
+    axes.set_xlabel("← model better | method better →", fontsize=8, color=GREY)
     axes.margins(x=0.12)
     axes.locator_params(axis="x", nbins=5)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
 
 
-@_in_style
+@in_style
 def draw_scores(y_obs: NDArray[Any], y_pred: NDArray[Any], path: Path, *, title: str = "Scores by outcome") -> Path:
     """Draw how predictions are spread among the won and among the others, each as shares of its own group."""
     observed, predicted = np.asarray(y_obs), np.asarray(y_pred, dtype=np.float64)
-    figure = _figure(6.4, 3.8)
+    figure = new_figure(6.4, 3.8)
     axes = figure.subplots()
     bins = np.linspace(0, min(1.0, 1.02 * float(predicted.max()) + 1e-9), 41)
-    for outcome, label, colour in ((0, "not won", _GREY), (1, "won", _COLOURS[1])):
+    for outcome, label, colour in ((0, "not won", GREY), (1, "won", COLOURS[1])):
         scores = predicted[observed == outcome]
         if scores.size:
             share = np.full(scores.size, 1 / scores.size)
@@ -274,36 +234,5 @@ def draw_scores(y_obs: NDArray[Any], y_pred: NDArray[Any], path: Path, *, title:
     axes.set_xlim(0, bins[-1])
     axes.locator_params(nbins=6)
     axes.legend(frameon=False)
-    _percent(axes, "both")
-    return _save(figure, path)
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
-
-
-def _percent(axes: Axes, which: str) -> None:
-    from matplotlib.ticker import PercentFormatter
-
-    for name, axis in (("x", axes.xaxis), ("y", axes.yaxis)):
-        if which in (name, "both"):
-            low, high = axis.get_view_interval()
-            axis.set_major_formatter(PercentFormatter(xmax=1, decimals=0 if high - low > 0.05 else 1))
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    """Write the figure beside its place and move it there, so that nobody reads half a picture."""
-    kind = path.suffix.lstrip(".")
-    if kind not in ("svg", "png"):
-        raise UsageError(f"a picture is written as .svg or .png, not as {path.suffix or 'a name without an ending'}")
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(partial, format=kind, dpi=160, metadata=metadata)
-        partial.replace(path)
-    except OSError as error:
-        raise InfrastructureError(f"the picture {path} cannot be written ({type(error).__name__})") from error
-    return path
+    percent(axes, "both")
+    return save(figure, path)

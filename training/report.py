@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +16,21 @@ from training.metrics import METRICS
 if TYPE_CHECKING:
     from training.scoreboard import Scoreboard
 
-__all__ = ["ExplainedLead", "Picture", "Reason", "ReportContent", "render", "write_report"]
+__all__ = [
+    "ExplainedLead",
+    "Picture",
+    "Reason",
+    "ReportContent",
+    "render",
+    "render_page",
+    "shown",
+    "write_report",
+]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
-_DIGITS = {"log_loss": 4, "brier": 4, "roc_auc": 3, "pr_auc": 3, "wins_at_capacity": 1}
+_FOUR = ("log_loss", "brier", "miscalibration", "discrimination")
+_DIGITS = {**dict.fromkeys(_FOUR, 4), "roc_auc": 3, "pr_auc": 3, "wins_at_capacity": 1}
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,16 @@ def render(content: ReportContent) -> str:
     >>> "Leads &lt;2026&gt;" in page, "http" in page
     (True, False)
     """
+    return render_page(
+        "report.html.j2",
+        content=content,
+        bars=_bars(content.explained) if content.explained is not None else [],
+        **shown(content.scoreboard, content.pictures),
+    )
+
+
+def render_page(template: str, **values: object) -> str:
+    """Return a page of the house from one of its templates; every text is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -116,13 +137,24 @@ def render(content: ReportContent) -> str:
     )
     environment.filters["signed"] = _signed
     environment.filters["percent"] = lambda value: f"{100 * value:.1f} %"
-    return environment.get_template("report.html.j2").render(
-        content=content,
-        headings=[metric.label for metric in METRICS.values()],
-        rows=_rows(content.scoreboard) if content.scoreboard is not None else [],
-        pictures=[(picture, _inline(picture.path)) for picture in content.pictures],
-        bars=_bars(content.explained) if content.explained is not None else [],
-    )
+    return environment.get_template(template).render(**values)
+
+
+def shown(scoreboard: Scoreboard | None, pictures: Sequence[Picture]) -> dict[str, object]:
+    """Return what the shared parts of a page need to show a scoreboard and pictures.
+
+    Raises
+    ------
+    UsageError
+        If a picture is neither SVG nor PNG.
+    InfrastructureError
+        If a picture cannot be read.
+    """
+    return {
+        "headings": [metric.label for metric in METRICS.values()],
+        "rows": _rows(scoreboard) if scoreboard is not None else [],
+        "pictures": [(picture, _inline(picture.path)) for picture in pictures],
+    }
 
 
 def write_report(content: ReportContent, path: Path) -> Path:

@@ -10,7 +10,7 @@ import pytest
 
 from data.errors import DataError, UsageError
 from training import metrics as m
-from training.bootstrap import cluster_codes, cluster_weights, paired_bootstrap
+from training.bootstrap import _discrimination, _Ranked, cluster_codes, cluster_weights, paired_bootstrap
 
 LEVEL = 0.95
 
@@ -44,6 +44,8 @@ def test_every_draw_equals_the_plain_metrics_on_the_repeated_rows(ties: bool) ->
             slow = {
                 "log_loss": m.log_loss(y_obs[rows], y_pred[rows]),
                 "brier": m.brier(y_obs[rows], y_pred[rows]),
+                "miscalibration": m.corp(y_obs[rows], y_pred[rows]).miscalibration,
+                "discrimination": m.corp(y_obs[rows], y_pred[rows]).discrimination,
                 "roc_auc": m.roc_auc(y_obs[rows], y_pred[rows]),
                 "pr_auc": m.pr_auc(y_obs[rows], y_pred[rows]),
                 "lift_at_10": m.lift_at(y_obs[rows], y_pred[rows]),
@@ -81,6 +83,45 @@ def test_95_percent_intervals_hold_the_true_figure_about_95_times_in_100(metric:
         held += low <= truth <= high
     # The share of 200 trials has a standard deviation of 1.5 percent points.
     assert 0.90 <= held / 200 <= 0.985
+
+
+def test_reflected_intervals_hold_the_true_parts_of_brier_where_percentiles_do_not() -> None:
+    """Predictions twice too extreme: true miscalibration E(f - p)^2, true discrimination Var(p), over x ~ N(-2, 1)."""
+    grid = np.linspace(-8, 4, 20_001)
+    density = np.exp(-((grid + 2) ** 2) / 2)
+    density /= density.sum()
+    p, f = 1 / (1 + np.exp(-grid)), 1 / (1 + np.exp(-2 * grid))
+    truth = {"miscalibration": density @ (f - p) ** 2, "discrimination": density @ p**2 - (density @ p) ** 2}
+    held, plainly = dict.fromkeys(truth, 0), dict.fromkeys(truth, 0)
+    for seed in range(80):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(-2, 1, 800)
+        y_obs = (rng.random(800) < 1 / (1 + np.exp(-x))).astype(float)
+        extreme = {"a": 1 / (1 + np.exp(-2 * x))}
+        drawn = paired_bootstrap(y_obs, extreme, clusters=np.arange(800), capacity=10, rng=rng, replicates=120)
+        for metric, true in truth.items():
+            value, low, high = drawn.interval("a", metric)
+            assert 0 <= low <= value <= high
+            held[metric] += int(low <= true <= high)
+            plain = np.quantile(drawn.draws[:, 0, drawn.metrics.index(metric)], [0.025, 0.975])
+            plainly[metric] += int(plain[0] <= true <= plain[1])
+    assert min(held.values()) >= 0.88 * 80, held
+    assert plainly["miscalibration"] <= 0.6 * 80
+    assert plainly["discrimination"] < held["discrimination"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pooling_beforehand_changes_no_isotonic_fit(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y_obs, p = logistic_rows(rng, 400)
+    p = np.round(p, 2) if seed % 2 else p
+    few = cluster_weights(np.arange(400) // 40, rng, replicates=30)  # whole clusters are missing from a draw
+    ranked = _Ranked.of(y_obs, p, np.arange(400))
+    pools = ranked.pools()
+    assert len(pools) < 0.6 * len(ranked.starts) or seed % 2
+    size, won = ranked.groups(few)
+    pooled, each = (_discrimination(size, won, starts) for starts in (pools, np.arange(len(size))))
+    assert pooled == pytest.approx(each, abs=1e-12)
 
 
 def test_identical_predictions_differ_by_exactly_nothing() -> None:

@@ -108,6 +108,18 @@ def test_corp_adds_up_and_sees_miscalibration_only_where_it_is(slope: float) -> 
     assert (parts.miscalibration > 0.004) == (slope != 1.0)
 
 
+@pytest.mark.parametrize(("wins", "rows"), [(0, 5), (3, 10), (10, 10), (250, 10_000)])
+def test_wilsons_interval_agrees_with_scipy(wins: int, rows: int) -> None:
+    from scipy.stats import binomtest
+
+    theirs = binomtest(wins, rows).proportion_ci(0.95, method="wilson")
+    assert m.wilson(wins, rows) == pytest.approx((theirs.low, theirs.high), abs=1e-6)
+
+
+def test_no_rows_have_no_interval() -> None:
+    assert all(math.isnan(end) for end in m.wilson(0, 0))
+
+
 def test_isotonic_recalibration_never_falls_and_keeps_the_mean() -> None:
     y_obs, y_pred = sample(8)
     fitted = m.isotonic(y_obs, y_pred)

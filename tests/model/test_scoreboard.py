@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from data.errors import UsageError
+from data.errors import DataError, InfrastructureError, UsageError
 from training.metrics import METRICS
-from training.scoreboard import Scoreboard, scoreboard
+from training.scoreboard import Scoreboard, read_scoreboard, scoreboard
+from training.scoreboard_table import metrics_for, segment_table
 
 COLUMNS = {
     *("group", "method", "metric", "value", "low", "high", "difference", "difference_low", "difference_high"),
@@ -109,6 +111,113 @@ def test_json_is_strict_and_holds_every_row_with_null_for_what_cannot_be_said() 
     slope = next(r for r in told["rows"] if r["method"] == "prior" and r["metric"] == "calibration_slope")
     assert slope["value"] is None
     assert {row["better"] for row in told["rows"]} == {"larger", "smaller", "nearer 1"}
+
+
+def test_json_tells_for_each_group_how_much_it_holds_and_what_may_be_said_of_it() -> None:
+    board = judged(groups={"part": np.where(np.arange(2000) < 60, "small", "large")}, periods=np.arange(2000) % 4)
+    told = json.loads(board.to_json())
+    assert told["groups"]["all"] == {"n": 2000, "wins": board.wins, "verdict": board.verdict()}
+    assert told["groups"]["part=small"]["verdict"] == board.verdict(group="part=small")
+    assert told["origins"] == 4
+    assert told["caveats"] == ["judged on 4 monthly cross-sections: the history is short"]
+
+
+def test_a_segment_below_30_wins_shows_figures_and_no_verdict() -> None:
+    board = judged(groups={"part": np.where(np.arange(2000) < 60, "small", "large")})
+    wins = board.counts("part=small")[1]
+    assert 0 < wins < 30
+    assert board.verdict(group="part=small") == f"too few wins in this segment to judge: {wins} of 30"
+    assert board.ahead("log_loss", group="part=small") == "few wins"
+    assert np.isfinite(board.figure("blurred", "log_loss", group="part=small")["difference"])
+    assert board.verdict(group="part=large").startswith("log loss: model is ahead of")
+
+
+def test_below_100_wins_overall_no_segment_gets_a_verdict_either() -> None:
+    board = judged(300, groups={"all but one": np.arange(300) > 0})
+    assert 30 < board.counts("all but one")[1] < 100
+    assert board.verdict(group="all but one") == board.verdict() == f"too few wins to judge: {board.wins} of 100"
+
+
+@pytest.mark.parametrize(
+    ("lists", "said"),
+    [
+        (None, "judged on one forward split, not on monthly cross-sections"),
+        (1, "judged on 1 monthly cross-section: the history is short"),
+        (5, "judged on 5 monthly cross-sections: the history is short"),
+        (6, ""),
+    ],
+)
+def test_a_short_history_is_said_plainly(lists: int | None, said: str) -> None:
+    board = judged(periods=None if lists is None else np.arange(2000) % lists)
+    assert board.origins == (lists or 1)
+    assert " ".join(board.caveats) == said
+
+
+def test_many_wins_of_few_accounts_are_called_so() -> None:
+    board = judged(clusters=np.arange(2000) // 40, periods=np.arange(2000) % 6)
+    assert board.wins > 100
+    assert board.caveats == (f"the {board.wins} wins are those of 50 accounts, some on several lists",)
+
+
+def test_groups_stand_in_the_order_that_people_expect() -> None:
+    bands = ("over 180 days", "7-30 days", "0-7 days", "90-180 days", "other")
+    board = judged(500, replicates=2, groups={"age": np.array(bands * 100, dtype=object)})
+    expected = ("0-7 days", "7-30 days", "90-180 days", "over 180 days", "other")
+    assert board.groups[1:] == tuple(f"age={band}" for band in expected)
+
+
+def test_the_rival_is_the_best_other_method_and_the_board_says_who_is_ahead() -> None:
+    board = judged()
+    # The blurred model ranks better than the prior, but is too sure of itself.
+    assert (board.rival(), board.rival("roc_auc")) == ("prior", "blurred")
+    assert board.ahead("log_loss") == board.ahead("roc_auc") == "model"
+    turned = judged(model="blurred")
+    assert turned.rival() == "model"
+    assert turned.ahead("log_loss") == "model"
+    assert judged(model="blurred", capacity=2000).ahead("wins_at_capacity") == "even"
+
+
+def test_a_scoreboard_comes_back_from_parquet_as_it_was(tmp_path: Path) -> None:
+    board = judged(groups={"half": np.arange(2000) < 1000}, periods=np.arange(2000) % 3)
+    path = board.to_parquet(tmp_path / "new" / "scoreboard.parquet")
+    again = read_scoreboard(path)
+    assert again.to_json() == board.to_json()
+    assert again.rows.dtypes.astype(str).tolist() == board.rows.dtypes.astype(str).tolist()
+    assert [file.name for file in path.parent.iterdir()] == ["scoreboard.parquet"]
+
+
+def test_what_is_no_scoreboard_is_refused_and_a_bad_place_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"nothing of the kind")
+    for name in ("a.parquet", "missing.parquet"):
+        with pytest.raises(DataError, match=r"no scoreboard that clew wrote"):
+            read_scoreboard(tmp_path / name)
+    with pytest.raises(InfrastructureError, match="cannot be written"):
+        judged(300, replicates=2).to_parquet(tmp_path / "a.parquet" / "b.parquet")
+
+
+def shown(table: object, width: int = 200) -> str:
+    written = io.StringIO()
+    Console(width=width, file=written).print(table)
+    return written.getvalue()
+
+
+def test_the_table_of_segments_has_a_line_for_each_group_and_says_who_is_ahead() -> None:
+    board = judged(groups={"part": np.where(np.arange(2000) < 60, "small", "large")}, periods=np.arange(2000) % 4)
+    text = shown(segment_table(board))
+    lines = {line.split("│")[1].strip(): line for line in text.splitlines() if line.startswith("│") and "part" in line}
+    assert lines["part=small"].rstrip("│ ").endswith("few wins")
+    assert lines["part=large"].rstrip("│ ").endswith("model")
+    assert "difference: prior" in text
+    assert "about 0.1 stand out by chance" in " ".join(text.split())
+
+
+def test_a_table_repeats_the_caveats_and_fits_the_screen_it_was_made_for() -> None:
+    board = judged(periods=np.arange(2000) % 4)
+    assert "Judged on 4 monthly cross-sections: the history is short." in " ".join(shown(board.table()).split())
+    for width in (80, 160, 200):
+        text = shown(board.table(metrics=metrics_for(width)), width)
+        assert "…" not in text
+        assert f"{board.figure('model', 'log_loss')['low']:.4f} – " in text
 
 
 def test_the_terminal_table_names_all_methods_metrics_and_the_number_of_wins() -> None:
