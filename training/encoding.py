@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,14 @@ class CategoryCode(_Code):
         # NaN, the only value unequal to itself, is missing as well.
         return np.array([MISSING if v != v else k for v, k in zip(values, known, strict=True)], np.int64)  # noqa: PLR0124
 
+    def column(self, column: pd.Series[Any]) -> NDArray[np.int64]:
+        """Return the codes of a whole column, as `codes` does value by value."""
+        import pandas as pd
+
+        places = pd.Index(self.levels, dtype=object).get_indexer(pd.Index(column.to_numpy(object), dtype=object))
+        known = np.where(places < 0, OTHER, places + _FIRST_LEVEL)
+        return np.where(column.isna().to_numpy(), MISSING, known).astype(np.int64)
+
 
 class Encoding(BaseModel):
     """The codes of all features of a model, in order."""
@@ -117,7 +125,7 @@ class Encoding(BaseModel):
             if isinstance(code, NumberCode):
                 matrix[:, k] = column.to_numpy(np.float64, na_value=np.nan)
             else:
-                matrix[:, k] = code.codes(column.to_numpy(object))
+                matrix[:, k] = code.column(column)
         return matrix
 
     def tree_row(self, values: Mapping[str, Attribute]) -> NDArray[np.float64]:
@@ -181,7 +189,7 @@ def _content(column: pd.Series[float]) -> bytes:
 
 def _learn(column: pd.Series[float], feature: Feature, min_rows: int) -> NumberCode | CategoryCode | None:
     if feature.kind == "categorical":
-        counts = Counter(str(value) for value in column[column.notna()])
+        counts = Counter({str(level): int(number) for level, number in column.value_counts().items()})
         # The commonest first, equally common ones by name: the order of the rows must not decide.
         common = sorted((-number, level) for level, number in counts.items() if number >= min_rows)[:_MAX_LEVELS]
         levels = sorted(level for _, level in common)

@@ -51,8 +51,9 @@ def fit_linear(
     *,
     strength: float,
     near: LinearPart | None = None,
+    row_weights: Floats | None = None,
 ) -> LinearPart:
-    """Minimise `sum(log loss) + strength / 2 * |weights|^2` under the signs of monotone features.
+    """Minimise `sum(row weight * log loss) + strength / 2 * |weights|^2` under the signs of monotone features.
 
     Parameters
     ----------
@@ -67,6 +68,8 @@ def fit_linear(
     near
         A solution of a similar problem to start from. It changes the time and not the result: the steps go on to the
         optimum, so that nothing of the start (which may have seen rows that this fit must not) is left.
+    row_weights
+        (n,) how much each row counts; all alike without it.
 
     Notes
     -----
@@ -75,12 +78,11 @@ def fit_linear(
     lower, upper = _bounds(encoding)
     full = np.column_stack([design, np.ones(len(design))])
     penalty = np.append(np.full(design.shape[1], strength), 1e-9)
-    target = y_obs.astype(np.float64)
-    parameters = _start(target, full.shape[1]) if near is None else np.append(near.weights, near.intercept)
-    value = _loss(parameters, full, target, penalty)
+    problem = _Problem(full, y_obs.astype(np.float64), penalty, lower, upper, row_weights)
+    parameters = problem.start() if near is None else np.append(near.weights, near.intercept)
+    value = problem.loss(parameters)
     for _ in range(_MAX_STEPS):
-        step = _newton_step(parameters, full, target, penalty, (lower, upper))
-        parameters, value, gained = _walk(parameters, step, value, full, target, penalty, (lower, upper))
+        parameters, value, gained = problem.walk(parameters, problem.newton_step(parameters), value)
         if gained <= 1e-12 * max(abs(value), 1.0):
             break
     weights, intercept = parameters[:-1], float(parameters[-1])
@@ -89,31 +91,56 @@ def fit_linear(
     return LinearPart(weights, intercept, centres)
 
 
-def _start(target: Floats, columns: int) -> Floats:
-    rate = float(np.clip(target.mean(), 1e-6, 1 - 1e-6))
-    parameters = np.zeros(columns)
-    parameters[-1] = np.log(rate / (1 - rate))
-    return parameters
+@dataclass(frozen=True)
+class _Problem:
+    """The penalised, weighted log loss and how to go down it."""
 
+    full: Floats
+    target: Floats
+    penalty: Floats
+    lower: Floats
+    upper: Floats
+    weights: Floats | None
 
-def _loss(parameters: Floats, full: Floats, target: Floats, penalty: Floats) -> float:
-    margin = full @ parameters
-    return float(np.logaddexp(0, margin).sum() - target @ margin + 0.5 * penalty @ parameters**2)
+    def start(self) -> Floats:
+        rate = float(np.clip(np.average(self.target, weights=self.weights), 1e-6, 1 - 1e-6))
+        parameters = np.zeros(self.full.shape[1])
+        parameters[-1] = np.log(rate / (1 - rate))
+        return parameters
 
+    def loss(self, parameters: Floats) -> float:
+        margin = self.full @ parameters
+        ridge = 0.5 * self.penalty @ parameters**2
+        if self.weights is None:
+            return float(np.logaddexp(0, margin).sum() - self.target @ margin + ridge)
+        return float(self.weights @ np.logaddexp(0, margin) - (self.weights * self.target) @ margin + ridge)
 
-def _newton_step(
-    parameters: Floats, full: Floats, target: Floats, penalty: Floats, bounds: tuple[Floats, Floats]
-) -> Floats:
-    """Return the Newton step in the weights that are free to move."""
-    probability = 1 / (1 + np.exp(-(full @ parameters)))
-    gradient = (probability - target) @ full + penalty * parameters
-    held = ((parameters <= bounds[0]) & (gradient > 0)) | ((parameters >= bounds[1]) & (gradient < 0))
-    free = np.flatnonzero(~held)
-    hessian = _curvature(full, probability * (1 - probability))[np.ix_(free, free)]
-    hessian[np.diag_indices_from(hessian)] += penalty[free] + 1e-9
-    step = np.zeros_like(parameters)
-    step[free] = -np.linalg.solve(hessian, gradient[free])
-    return step
+    def newton_step(self, parameters: Floats) -> Floats:
+        """Return the Newton step in the weights that are free to move."""
+        probability = 1 / (1 + np.exp(-(self.full @ parameters)))
+        residual, curvature = probability - self.target, probability * (1 - probability)
+        if self.weights is not None:
+            residual, curvature = self.weights * residual, self.weights * curvature
+        gradient = residual @ self.full + self.penalty * parameters
+        held = ((parameters <= self.lower) & (gradient > 0)) | ((parameters >= self.upper) & (gradient < 0))
+        free = np.flatnonzero(~held)
+        hessian = _curvature(self.full, curvature)[np.ix_(free, free)]
+        hessian[np.diag_indices_from(hessian)] += self.penalty[free] + 1e-9
+        step = np.zeros_like(parameters)
+        step[free] = -np.linalg.solve(hessian, gradient[free])
+        return step
+
+    def walk(self, parameters: Floats, step: Floats, value: float) -> tuple[Floats, float, float]:
+        """Go along the step, halved until the loss falls, and stay within the signs; return point, loss and gain."""
+        length = 1.0
+        for _ in range(30):
+            tried = np.clip(parameters + length * step, self.lower, self.upper)
+            there = self.loss(tried)
+            # Close to the optimum what a step gains drowns in rounding; the step is right all the same.
+            if there < value + 1e-14 * abs(value):
+                return tried, there, value - there
+            length /= 2
+        return parameters, value, 0.0
 
 
 def _curvature(full: Floats, weights: Floats) -> Floats:
@@ -127,27 +154,6 @@ def _curvature(full: Floats, weights: Floats) -> Floats:
         block = (full[start : start + _BLOCK] * roots[start : start + _BLOCK]).astype(np.float32)
         total += block.T @ block
     return total
-
-
-def _walk(
-    parameters: Floats,
-    step: Floats,
-    value: float,
-    full: Floats,
-    target: Floats,
-    penalty: Floats,
-    bounds: tuple[Floats, Floats],
-) -> tuple[Floats, float, float]:
-    """Go along the step, halved until the loss falls, and stay within the signs; return point, loss and gain."""
-    length = 1.0
-    for _ in range(30):
-        tried = np.clip(parameters + length * step, *bounds)
-        there = _loss(tried, full, target, penalty)
-        # Close to the optimum what a step gains drowns in rounding; the step is right all the same.
-        if there < value + 1e-14 * abs(value):
-            return tried, there, value - there
-        length /= 2
-    return parameters, value, 0.0
 
 
 def _bounds(encoding: Encoding) -> tuple[Floats, Floats]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from data.errors import DataError, UsageError
 from training.metrics import Floats, Line, logistic_line, logit
-from training.odoo import OdooScorer, leads_of
+from training.odoo import OdooScorer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -338,7 +338,7 @@ class OdooWithoutStage:
     def _counted(self, given: pd.DataFrame, observed: Floats) -> OdooScorer:
         empty = frozenset({_FIELD + "phone_state", _FIELD + "email_state"} & set(given.columns))
         scorer = OdooScorer(fields=tuple(given.columns), empty_is_value=empty)
-        return scorer.fit(leads_of(given, scorer.fields, won=observed))
+        return scorer.fit_frame(given, observed)
 
 
 def _odoo_logit(scorer: OdooScorer, given: pd.DataFrame, otherwise: float) -> Floats:

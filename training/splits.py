@@ -18,19 +18,33 @@ if TYPE_CHECKING:
 
     from data.settings import Plan
 
-__all__ = ["Fold", "JudgeSplit", "account_folds", "forward_folds", "judge_split"]
+__all__ = ["Fold", "JudgeSplit", "Origin", "account_folds", "forward_folds", "judge_split"]
 
 Mask = NDArray[np.bool_]
 _MIN_WINS = 20
 
 
 @dataclass(frozen=True)
+class Origin:
+    """One moment of judging: what had matured by `at_us` is fitted, `judged` are the rows predicted from there."""
+
+    at_us: int
+    fit: Mask
+    judged: Mask
+
+
+@dataclass(frozen=True)
 class JudgeSplit:
-    """The rows to fit and the rows to judge; every label of the former closes and settles before `judge_from_us`."""
+    """The rows to fit and the rows to judge; every label of the former closes and settles before `judge_from_us`.
+
+    Each of `origins` fits on what had matured by its own moment and judges its part of the judged rows. Choices are
+    made once, on `fit`: the fit rows of the first origin.
+    """
 
     fit: Mask
     judged: Mask
     judge_from_us: int
+    origins: tuple[Origin, ...]
 
 
 @dataclass(frozen=True)
@@ -45,8 +59,8 @@ class Fold:
 def judge_split(spine: pd.DataFrame, plan: Plan) -> JudgeSplit:
     """Split matured snapshots into fit and judged.
 
-    Judged are the leads of one age created in `[judge_from, judge_until)` where the plan names an age; else the last
-    third (at most six) of the matured monthly cross-sections.
+    Judged are the leads of one age created in `[judge_from, judge_until)` where the plan names an age, from one origin;
+    else the last third (at most six) of the matured monthly cross-sections, each from an origin of its own.
 
     Raises
     ------
@@ -76,11 +90,12 @@ def _one_age(spine: pd.DataFrame, plan: Plan) -> JudgeSplit:
     created = spine["created_us"].to_numpy()
     start = to_us(parse_moment(plan.judge_from)) if plan.judge_from else int(np.quantile(created, 0.7))
     end = to_us(parse_moment(plan.judge_until)) if plan.judge_until else 2**63 - 1
-    return JudgeSplit(
+    only = Origin(
+        start,
         fit=spine["mature_us"].to_numpy() <= start,
         judged=_of_age(spine, plan) & (created >= start) & (created < end),
-        judge_from_us=start,
     )
+    return JudgeSplit(only.fit, only.judged, start, (only,))
 
 
 def _of_age(spine: pd.DataFrame, plan: Plan) -> Mask:
@@ -95,10 +110,10 @@ def _monthly(spine: pd.DataFrame, plan: Plan) -> JudgeSplit:
     months = np.unique(as_of[monthly & (as_of >= low) & (as_of < high)])
     if not plan.judge_from:
         months = months[-max(1, min(6, len(months) // 3)) :]
-    start = int(months[0]) if len(months) else 2**63 - 1
-    return JudgeSplit(
-        fit=spine["mature_us"].to_numpy() <= start, judged=monthly & np.isin(as_of, months), judge_from_us=start
-    )
+    mature = spine["mature_us"].to_numpy()
+    origins = tuple(Origin(m, mature <= m, monthly & (as_of == m)) for m in months.tolist())
+    start = origins[0].at_us if origins else 2**63 - 1
+    return JudgeSplit(mature <= start, monthly & np.isin(as_of, months), start, origins)
 
 
 def forward_folds(spine: pd.DataFrame, *, monthly_only: bool, count: int = 3) -> tuple[Fold, ...]:

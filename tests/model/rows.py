@@ -65,6 +65,8 @@ def spine_of(
             "label_closes_us": as_of + HORIZON_US,
             "mature_us": as_of + HORIZON_US,
             "y_obs": y_obs,
+            "won_known_us": np.where(y_obs == 1, as_of + HORIZON_US // 3, np.nan),
+            "lost_known_us": np.nan,
             "cluster": cluster,
         }
     )
@@ -89,5 +91,8 @@ def synthetic_rows(count: int, *, seed: int, months: int = 18) -> Rows:
 
 def changed(rows: Rows, *, frame: pd.DataFrame | None = None, y_obs: NDArray[np.int64] | None = None) -> Rows:
     """Return a copy with other features or other labels."""
-    spine = rows.spine if y_obs is None else rows.spine.assign(y_obs=y_obs)
+    spine = rows.spine
+    if y_obs is not None:
+        known = np.where(y_obs == 1, spine["as_of_us"] + HORIZON_US // 3, np.nan)
+        spine = spine.assign(y_obs=y_obs, won_known_us=known)
     return Rows(rows.frame if frame is None else frame, spine, rows.catalogue)

@@ -193,3 +193,9 @@ def test_positions_signs_and_owners_follow_the_catalogue() -> None:
 
 
 ENCODING = learn_encoding(synthetic_rows(400, seed=1).frame, CATALOGUE)
+
+
+def test_a_column_at_once_has_the_codes_of_its_values_one_by_one() -> None:
+    code = CategoryCode(name="source", group="source", levels=("fair", "web"))
+    values = np.array(["web", None, "fair", "new", np.nan, "web"], dtype=object)
+    assert code.column(pd.Series(values, dtype=object)).tolist() == code.codes(values).tolist() == [3, 0, 2, 1, 0, 3]

@@ -15,7 +15,7 @@ from features.scorecard import load_scorecard
 from tests.model.rows import changed, numeric, synthetic_rows
 from tests.model.test_recipe import text_of
 from training import judging, peers, recipe
-from training.judging import MODEL, Judgement, judge
+from training.judging import CHAMPION, MODEL, Judgement, judge
 from training.metrics import roc_auc
 from training.recipe import Rows
 from training.splits import judge_split
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Judge without the dear peers, and hand out the model that was fitted."""
+    """Judge without the dear peers, and hand out the model that was fitted at each origin."""
     fitted: list[LinearTrees] = []
     fit_model = recipe.fit_model
 
@@ -38,36 +38,77 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(judging, "fit_model", kept)
     monkeypatch.setattr(judging, "default_peers", lambda _: (peers.OdooWithoutStage(),))
 
-    def run(rows: Rows) -> tuple[Judgement, LinearTrees]:
-        return judge(rows, Plan(), load_scorecard(), capacity=10), fitted[-1]
+    def run(rows: Rows) -> tuple[Judgement, list[LinearTrees]]:
+        fitted.clear()
+        return judge(rows, Plan(), load_scorecard(), capacity=10), list(fitted)
 
     return run
 
 
-def test_neither_labels_nor_features_of_judged_rows_change_a_choice_or_a_byte_of_the_model(judged: Any) -> None:
+@pytest.mark.parametrize("number", [0, 2])
+def test_nothing_that_was_not_known_at_an_origin_changes_a_choice_or_a_byte_of_its_model(
+    judged: Any, number: int
+) -> None:
     rows = synthetic_rows(1100, seed=1)
-    before, model = judged(rows)
-    at = np.flatnonzero(before.split.judged)
-    rng = np.random.default_rng(0)
-    y_obs = rows.y_obs.copy()
-    y_obs[at] = 1 - rng.permutation(y_obs[at])
+    before, models = judged(rows)
+    moment = before.split.origins[number].at_us
+    spine, rng = rows.spine.copy(), np.random.default_rng(0)
+    later = np.flatnonzero(spine["as_of_us"] >= moment)
     frame = rows.frame.copy()
-    frame.iloc[at] = frame.iloc[rng.permutation(at)].to_numpy()
-    frame.loc[at, "noise"] *= 1000.0
-    after, other = judged(changed(rows, frame=frame.astype(rows.frame.dtypes), y_obs=y_obs))
+    frame.iloc[later] = frame.iloc[rng.permutation(later)].to_numpy()
+    frame.loc[later, "noise"] *= 1000.0
+    spine.loc[later, "y_obs"] = 1 - rng.permutation(spine.loc[later, "y_obs"].to_numpy())
+    # What had begun by then may still turn into anything whose ending lies ahead.
+    not_yet_won = (spine["as_of_us"] < moment) & (spine["mature_us"] > moment) & ~(spine["won_known_us"] <= moment)
+    spine.loc[not_yet_won, "y_obs"] = rng.integers(0, 2, int(not_yet_won.sum()))
+    spine.loc[not_yet_won, "won_known_us"] = spine["mature_us"] - 1
+    spine.loc[(spine["as_of_us"] < moment) & (spine["won_known_us"] > moment), "lost_known_us"] = moment + 1
+    after, others = judged(Rows(frame.astype(rows.frame.dtypes), spine, rows.catalogue))
+    assert not_yet_won.any()
     assert after.choices == before.choices
-    assert text_of(other) == text_of(model)
+    assert [text_of(model) for model in others[: number + 1]] == [text_of(model) for model in models[: number + 1]]
     # The judgement itself has to differ, or nothing was changed.
     assert after.scoreboard.figure(MODEL, "log_loss")["value"] != before.scoreboard.figure(MODEL, "log_loss")["value"]
 
 
+def test_a_win_that_became_known_by_an_origin_does_change_its_model(judged: Any) -> None:
+    rows = synthetic_rows(1100, seed=1)
+    before, models = judged(rows)
+    spine, moment = rows.spine.copy(), before.split.origins[0].at_us
+    young = np.flatnonzero((spine["as_of_us"] < moment) & (spine["mature_us"] > moment) & (spine["y_obs"] == 0))[:5]
+    spine.loc[young, "y_obs"] = 1
+    spine.loc[young, "won_known_us"] = moment
+    assert text_of(judged(Rows(rows.frame, spine, rows.catalogue))[1][0]) != text_of(models[0])
+
+
+def test_each_origin_fits_what_had_matured_by_then_and_judges_its_own_month(judged: Any) -> None:
+    rows = synthetic_rows(1100, seed=1)
+    judgement, models = judged(rows)
+    assert len(models) == len(judgement.split.origins) == 6
+    mature, as_of = rows.spine["mature_us"].to_numpy(), rows.spine["as_of_us"].to_numpy()
+    for origin in judgement.split.origins:
+        assert mature[origin.fit].max() <= origin.at_us
+        assert set(as_of[origin.judged]) == {origin.at_us}
+    # A later origin knows more: in the end it has also learnt from rows that an earlier one judged.
+    assert (judgement.split.origins[-1].fit & judgement.split.judged).any()
+
+
+def test_the_recipe_of_the_champion_is_refitted_at_the_same_origins(judged: Any) -> None:
+    rows = synthetic_rows(700, seed=3)
+    choices = recipe.Choices(alpha=1.0, strength=1000.0, trees=0)
+    both = judge(rows, Plan(), load_scorecard(), capacity=10, champion=choices)
+    assert both.predictions[MODEL].tolist() == judged(rows)[0].predictions[MODEL].tolist()
+    assert both.predictions[CHAMPION].tolist() != both.predictions[MODEL].tolist()
+    assert CHAMPION in both.scoreboard.methods
+
+
 def test_a_fit_label_does_change_the_model(judged: Any) -> None:
     rows = synthetic_rows(700, seed=1)
-    before, model = judged(rows)
+    before, models = judged(rows)
     y_obs = rows.y_obs.copy()
     flipped = np.flatnonzero(before.split.fit)[:5]
     y_obs[flipped] = 1 - y_obs[flipped]
-    assert text_of(judged(changed(rows, y_obs=y_obs))[1]) != text_of(model)
+    assert text_of(judged(changed(rows, y_obs=y_obs))[1][0]) != text_of(models[0])
 
 
 def test_what_only_judged_rows_hold_is_not_even_shown_to_the_peers(
@@ -85,17 +126,14 @@ def test_what_only_judged_rows_hold_is_not_even_shown_to_the_peers(
 
     monkeypatch.setattr(peers.OdooExtended, "fit", watched)
     judged(changed(rows, frame=frame))
-    assert shown == [("size", "visits", "silence")]
+    assert shown[0] == ("size", "visits", "silence")
 
 
-def test_shuffled_fit_labels_leave_nothing_to_rank_by(judged: Any) -> None:
+def test_shuffled_labels_leave_nothing_to_rank_by(judged: Any) -> None:
     aucs = []
     for seed in range(3):
         rows = synthetic_rows(1000, seed=20 + seed)
-        fit = np.flatnonzero(judge_split(rows.spine, Plan()).fit)
-        y_obs = rows.y_obs.copy()
-        y_obs[fit] = np.random.default_rng(seed).permutation(y_obs[fit])
-        judgement, _ = judged(changed(rows, y_obs=y_obs))
+        judgement, _ = judged(changed(rows, y_obs=np.random.default_rng(seed).permutation(rows.y_obs)))
         aucs.append(roc_auc(judgement.y_obs, judgement.predictions[MODEL]))
     assert 0.43 < np.mean(aucs) < 0.57
 
@@ -112,11 +150,14 @@ def test_a_feature_that_is_the_label_is_seen_at_once(judged: Any) -> None:
 
 def test_predictions_of_every_method_stand_on_the_judged_rows_in_their_order(judged: Any) -> None:
     rows = synthetic_rows(700, seed=31)
-    judgement, model = judged(rows)
+    judgement, models = judged(rows)
     held = rows.take(judgement.split.judged)
     assert judgement.spine["lead_id"].tolist() == held.spine["lead_id"].tolist()
-    expected = judgement.choices.calibrator.logit(model.margin(model.encoding.tree_matrix(held.frame)))
-    np.testing.assert_allclose(judgement.predictions[MODEL], 1 / (1 + np.exp(-expected)))
+    for origin, model in zip(judgement.split.origins, models, strict=True):
+        there = rows.take(origin.judged)
+        expected = judgement.choices.calibrator.logit(model.margin(model.encoding.tree_matrix(there.frame)))
+        mine = judgement.spine["as_of_us"].to_numpy() == origin.at_us
+        np.testing.assert_allclose(judgement.predictions[MODEL][mine], 1 / (1 + np.exp(-expected)))
     assert {len(p) for p in judgement.predictions.values()} == {len(held.spine)}
 
 

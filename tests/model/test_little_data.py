@@ -22,9 +22,10 @@ from features.catalogue import Catalogue
 from features.scorecard import load_scorecard
 from tests.model.conftest import CUTOFF, settings_in
 from tests.model.rows import categorical, changed, numeric, synthetic_rows
+from training.choosing import choose
 from training.judging import MODEL, Judgement, judge
 from training.metrics import log_loss
-from training.recipe import Choices, Rows, choose, fit_model
+from training.recipe import Choices, Rows, fit_model
 from training.run import train
 
 if TYPE_CHECKING:
@@ -157,7 +158,9 @@ def test_without_a_single_feature_the_model_is_the_win_rate() -> None:
     rows = synthetic_rows(400, seed=10)
     blank = rows.frame.assign(size=1.0, visits=np.nan, silence=0.0, source=None, noise=7.0).astype({"source": object})
     judgement = judged(changed(rows, frame=blank))
-    assert np.ptp(judgement.predictions[MODEL]) == 0
+    for month in np.unique(judgement.spine["as_of_us"]):
+        of_month = judgement.spine["as_of_us"].to_numpy() == month
+        assert np.ptp(judgement.predictions[MODEL][of_month]) == 0
     assert_sane(judgement)
 
 

@@ -262,3 +262,21 @@ def test_the_table_gives_exactly_the_scores_of_single_leads(staged: bool) -> Non
     single = [math.nan if (score := scorer.score(lead)) is None else score for lead in asked]
     np.testing.assert_array_equal(scorer.predict(frame_of(asked)), single)
     assert len(set(single)) > 50
+
+
+def test_counting_a_frame_at_once_is_counting_its_rows_one_by_one() -> None:
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame(
+        {
+            "source": np.array(["fair", "web", "", None], dtype=object)[rng.integers(0, 4, 500)],
+            "phone_state": np.array(["correct", "incorrect", None], dtype=object)[rng.integers(0, 3, 500)],
+            "size": rng.integers(0, 5, 500).astype(str),
+        }
+    )
+    won, fields = rng.random(500) < 0.2, ("source", "phone_state", "size")
+    at_once = OdooScorer(fields=fields).fit_frame(frame, won)
+    one_by_one = OdooScorer(fields=fields).fit(leads_of(frame, fields, won=won))
+    assert at_once._table.keys() == one_by_one._table.keys()
+    for key, row in one_by_one._table.items():
+        assert at_once._table[key] == pytest.approx(row), key
+    assert at_once.predict(frame).tolist() == pytest.approx(one_by_one.predict(frame).tolist())

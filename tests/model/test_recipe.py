@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from tests.model.rows import CATALOGUE, changed, synthetic_rows
+from tests.model.rows import CATALOGUE, MONTH_US, changed, synthetic_rows
+from training.choosing import ALPHAS, HALF_LIVES, MAX_TREES, STRENGTHS, best, choose
 from training.encoding import learn_encoding
 from training.linear import fit_linear
 from training.metrics import roc_auc
 from training.model import LinearTrees
-from training.recipe import (
-    ALPHAS,
-    MAX_TREES,
-    STRENGTHS,
-    Choices,
-    Rows,
-    _best,
-    _cross_fitted,
-    _thinned,
-    choose,
-    fit_model,
-)
+from training.recipe import Choices, Rows, cross_fitted, fit_model, thinned
 
 
 def text_of(model: LinearTrees) -> tuple[object, ...]:
@@ -44,7 +37,7 @@ def test_choices_come_from_what_was_tried_and_name_their_evidence() -> None:
     assert choices.trees in range(0, MAX_TREES + 1, 10)
     assert choices.folds == 3
     assert choices.purged
-    assert len(choices.evidence) == len(ALPHAS) + len(STRENGTHS)
+    assert len(choices.evidence) == len(ALPHAS) + len(STRENGTHS) + len(HALF_LIVES)
     assert all(0 < loss < 2 for loss in choices.evidence.values())
 
 
@@ -82,15 +75,15 @@ def test_a_candidate_has_to_win_by_more_than_a_standard_error_clustered_by_accou
     gain = np.repeat(rng.normal(0.05, 0.2, 20), 20)
     rows, accounts = np.arange(400).astype(str), np.repeat(np.arange(20), 20).astype(str)
     losses = {1.0: default, 10.0: default - gain + gain.mean() - 0.02}
-    assert _best(losses, rows.astype(object)) == 10.0
-    assert _best(losses, accounts.astype(object)) == 1.0
+    assert best(losses, rows.astype(object)) == 10.0
+    assert best(losses, accounts.astype(object)) == 1.0
 
 
 def test_of_two_that_win_the_better_is_taken_and_of_equals_the_default() -> None:
     loss = np.full(100, 1.0)
     clusters = np.arange(100).astype(object)
-    assert _best({1.0: loss, 10.0: loss - 0.1, 100.0: loss - 0.2}, clusters) == 100.0
-    assert _best({1.0: loss, 10.0: loss}, clusters) == 1.0
+    assert best({1.0: loss, 10.0: loss - 0.1, 100.0: loss - 0.2}, clusters) == 100.0
+    assert best({1.0: loss, 10.0: loss}, clusters) == 1.0
 
 
 @pytest.mark.parametrize("strength", [1.0, 30.0])
@@ -100,7 +93,7 @@ def test_a_cross_fitted_margin_does_not_move_when_its_accounts_own_labels_are_fl
     design = encoding.design(encoding.tree_matrix(rows.frame))
 
     def crossed(of: Rows) -> np.ndarray:
-        return _cross_fitted(of, design, encoding, strength, fit_linear(design, of.y_obs, encoding, strength=strength))
+        return cross_fitted(of, design, encoding, strength, fit_linear(design, of.y_obs, encoding, strength=strength))
 
     before = crossed(rows)
     moved = []
@@ -112,16 +105,15 @@ def test_a_cross_fitted_margin_does_not_move_when_its_accounts_own_labels_are_fl
     assert max(moved) > 1e-4
 
 
-def test_thinning_keeps_whole_accounts_and_about_the_wanted_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thinning_keeps_whole_accounts_and_about_the_wanted_number() -> None:
     rows = synthetic_rows(3000, seed=8)
-    assert _thinned(rows, 7) is rows
-    monkeypatch.setattr("training.recipe._CHOOSING_ROWS", 1000)
-    kept = _thinned(rows, 7)
+    assert thinned(rows, 3000, seed=7) is rows
+    kept = thinned(rows, 1000, seed=7)
     assert 700 < len(kept.spine) < 1300
     counts = kept.spine["cluster"].value_counts()
     assert counts.equals(rows.spine["cluster"].value_counts().loc[counts.index])
-    assert _thinned(rows, 7).spine.equals(kept.spine)
-    assert not _thinned(rows, 8).spine.equals(kept.spine)
+    assert thinned(rows, 1000, seed=7).spine.equals(kept.spine)
+    assert not thinned(rows, 1000, seed=8).spine.equals(kept.spine)
 
 
 def test_another_seed_grows_other_trees() -> None:
@@ -141,3 +133,59 @@ def test_rows_are_taken_by_mask_and_by_number_alike() -> None:
     mask = np.arange(20) % 3 == 0
     assert rows.take(mask).frame.equals(rows.take(np.flatnonzero(mask)).frame)
     assert rows.take(mask).spine["lead_id"].tolist() == rows.spine["lead_id"][mask].tolist()
+
+
+def test_a_row_that_counts_twice_is_the_row_written_twice() -> None:
+    rows = synthetic_rows(600, seed=9)
+    twice = np.arange(600) % 3 == 0
+    written = rows.take(np.sort(np.concatenate([np.arange(600), np.flatnonzero(twice)])))
+    weighted = replace(rows, weights=np.where(twice, 2.0, 1.0))
+    encoding = learn_encoding(rows.frame, CATALOGUE)
+    fits = [
+        fit_linear(
+            encoding.design(encoding.tree_matrix(each.frame)),
+            each.y_obs,
+            encoding,
+            strength=1.0,
+            row_weights=each.weights,
+        )
+        for each in (written, weighted)
+    ]
+    np.testing.assert_allclose(fits[1].weights, fits[0].weights, atol=1e-6)
+    assert fits[1].intercept == pytest.approx(fits[0].intercept, abs=1e-6)
+
+
+def test_weights_reach_the_trees_and_the_base() -> None:
+    rows = synthetic_rows(1500, seed=9)
+    choices = Choices(alpha=0.0, trees=30, half_life_days=None)
+    won = replace(rows, weights=np.where(rows.y_obs == 1, 5.0, 1.0))
+    plain, heavy = fit_model(rows, choices), fit_model(won, choices)
+    assert heavy.base > plain.base + 1
+    matrix = plain.encoding.tree_matrix(rows.frame)
+    assert heavy.margin(matrix).mean() > plain.margin(matrix).mean() + 1
+
+
+def test_a_row_one_half_life_old_counts_half() -> None:
+    rows = synthetic_rows(900, seed=10)
+    decayed = rows.decayed(30.0)
+    assert decayed.weights is not None
+    assert decayed.weights.mean() == pytest.approx(1.0)
+    as_of = rows.spine["as_of_us"].to_numpy()
+    newest, before = as_of.max(), np.unique(as_of)[-2]
+    assert newest - before == MONTH_US
+    old, new = decayed.weights[as_of == before][0], decayed.weights[as_of == newest][0]
+    assert old == pytest.approx(new / 2)
+    assert rows.decayed(None) is rows
+
+
+def test_where_the_past_misleads_recent_rows_are_chosen_to_count_more() -> None:
+    rows = synthetic_rows(3000, seed=11)
+    month = rows.spine["as_of_us"].to_numpy() // MONTH_US
+    turned = np.where(month <= 8, -1.0, 1.0) * np.random.default_rng(0).normal(1.5, 0.5, 3000)
+    y_obs = (np.random.default_rng(1).random(3000) < 1 / (1 + np.exp(1.5 - turned * rows.frame["noise"]))).astype(int)
+    assert choose(changed(rows, y_obs=y_obs), monthly_only=True).half_life_days == 120.0
+
+
+def test_choices_survive_the_way_through_a_manifest() -> None:
+    choices = choose(synthetic_rows(700, seed=12), monthly_only=True)
+    assert Choices.from_dict(json.loads(json.dumps(choices.as_dict()))) == choices
