@@ -69,7 +69,12 @@ class ScoreAnswer(_Out):
     horizon_days: float | None
     source: Sources
     probability: float | None = Field(ge=0, le=1)
-    interval: list[float] | None = Field(description="Null until its coverage has been measured.")
+    interval: list[float] | None = Field(
+        min_length=2,
+        max_length=2,
+        description="Low and high end of the 90 % range for the win rate of leads scored like this, in the months to "
+        "come; the probability lies in it. Null where there was too little history to learn it.",
+    )
     score: int | None = Field(ge=1, le=100)
     grade: str | None
     base_logit: float | None

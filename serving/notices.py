@@ -47,6 +47,10 @@ NOTICES: Mapping[str, Words] = MappingProxyType(
             en="{field} is shortly after the present moment; it counts as the present moment",
             zh="{field} 略晚于当前时刻，按当前时刻处理",
         ),
+        "unlike_training": Words(
+            en="the lead is unlike those that the model has learnt from; its probability is less sure",
+            zh="该线索与训练数据中的线索不相似，其概率较不确定",
+        ),
         "little_data": Words(
             en="the model has learnt from few won or lost leads; take its figures with caution",
             zh="模型学习的成交与流失样本很少，数字仅供参考",

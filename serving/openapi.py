@@ -48,7 +48,7 @@ _EXAMPLE_ANSWER: dict[str, Any] = {
     "horizon_days": 90,
     "source": "model",
     "probability": 0.25,
-    "interval": None,
+    "interval": [0.19, 0.32],
     "score": 94,
     "grade": "A",
     "base_logit": -2.0,

@@ -138,13 +138,16 @@ class Scorer:
         probability = answer.probability
         grade = bundle.grade(probability)
         notices = notices + [Notice("unknown_category", self._fields[name]) for name in answer.unknown]
+        if answer.unlike:
+            notices.append(Notice("unlike_training"))
         if self._identity is not None and self._identity.little_data:
             notices.append(Notice("little_data"))
+        around = bundle.interval_of(answer)
         return {
             "horizon_days": self.horizon_days,
             "source": answer.source,
             "probability": probability,
-            "interval": None,
+            "interval": None if around is None else list(around),
             "score": bundle.score(probability),
             "grade": grade,
             "base_logit": answer.base_logit,

@@ -37,13 +37,16 @@ def answer_schema(*, reasons: int = 0) -> pa.Schema:
     Examples
     --------
     >>> answer_schema().names
-    ['lead_id', 'as_of_us', 'probability', 'logit', 'score', 'grade']
+    ['lead_id', 'as_of_us', 'probability', 'logit', 'low', 'high', 'unlike', 'score', 'grade']
     """
     kinds = {
         "lead_id": pa.string(),
         "as_of_us": pa.int64(),
         "probability": pa.float64(),
         "logit": pa.float64(),
+        "low": pa.float64(),
+        "high": pa.float64(),
+        "unlike": pa.bool_(),
         "score": pa.int64(),
         "grade": pa.string(),
     }
@@ -70,7 +73,9 @@ def score_table(bundle: Bundle, table: pa.Table, *, profile_only: bool = False, 
     -------
     pyarrow.Table
         `lead_id`, `as_of_us`, `probability` (within 0.1 % and 99.9 %), `logit` (calibrated log-odds, unbounded),
-        `score` (1 to 100), `grade` and, if asked for, `reasons`: a list of group and its part of the log-odds.
+        `low` and `high` (the 90 % range for the win rate of leads scored like this, null where none could be learnt),
+        `unlike` (whether the lead is unlike those the model has learnt from), `score` (1 to 100), `grade` and, if asked
+        for, `reasons`: a list of group and its part of the log-odds.
 
     Raises
     ------
@@ -104,12 +109,21 @@ def _score_block(bundle: Bundle, sealed: SealedModel, table: pa.Table, reasons: 
     else:
         logit = _logit(sealed, matrix)
     # The one-lead answer goes through `math`: the exponential of NumPy may differ in the last bit, and so a grade.
-    probability = [1 / (1 + math.exp(-min(max(value, -LOGIT_BOUND), LOGIT_BOUND))) for value in logit]
+    bounded = [min(max(value, -LOGIT_BOUND), LOGIT_BOUND) for value in logit]
+    probability = [1 / (1 + math.exp(-value)) for value in bounded]
+    unlike = _unlike(sealed, matrix)
+    ranges = [
+        bundle.interval(value, profile_only=sealed is bundle.profile, unlike=odd) or (None, None)
+        for value, odd in zip(bounded, unlike, strict=True)
+    ]
     columns = [
         table["lead_id"],
         table["as_of_us"],
         probability,
         logit,
+        [low for low, _ in ranges],
+        [high for _, high in ranges],
+        unlike,
         [bundle.score(value) for value in probability],
         [bundle.grade(value) for value in probability],
         *([told] if reasons else []),
@@ -131,6 +145,13 @@ def _logit(sealed: SealedModel, matrix: NDArray[np.float64]) -> list[float]:
         margin = margin + np.asarray(model.trees.predict(matrix, raw_score=True, num_threads=1))
     logit: list[float] = calibrator.logit(margin).tolist()
     return logit
+
+
+def _unlike(sealed: SealedModel, matrix: NDArray[np.float64]) -> list[bool]:
+    if sealed.likeness is None:
+        return [False] * len(matrix)
+    found: list[bool] = (sealed.likeness.count(matrix) >= sealed.likeness.least).tolist()
+    return found
 
 
 def _tree_matrix(encoding: Encoding, table: pa.Table) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,8 @@ from features.catalogue import Catalogue
 from features.memory import EventFact, LeadFacts, Values, evaluate
 from features.scorecard import RulesResult, Scorecard
 from training.encoding import Encoding
+from training.interval import IntervalTable
+from training.likeness import Likeness
 from training.linear import LinearPart
 from training.model import Calibrator, LinearTrees
 from training.one_lead import OneLead
@@ -42,9 +44,10 @@ __all__ = [
     "pointed_bundle",
 ]
 
-FORMAT = 1
+FORMAT = 2
 _FILES = frozenset(
-    f"{name}.json" for name in ("catalogue", "scorecard", "quantiles", "grades", "golden", "model", "profile")
+    f"{name}.json"
+    for name in ("catalogue", "scorecard", "quantiles", "grades", "golden", "model", "profile", "interval")
 )
 _TREE_FILES = frozenset({"model.trees.txt", "profile.trees.txt"})
 _NAMED_BY_HASH = "sha256-"
@@ -68,10 +71,15 @@ class Grade(BaseModel):
 
 @dataclass(frozen=True)
 class SealedModel:
-    """A model with its calibrator, as it lies in a bundle."""
+    """A model with its calibrator, as it lies in a bundle.
+
+    `interval` is None where no range could be learnt, `likeness` where nobody looked at what is odd.
+    """
 
     model: LinearTrees
     calibrator: Calibrator
+    interval: IntervalTable | None = None
+    likeness: Likeness | None = None
 
     def explain(self, matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
         """Return (n, features) contributions to the calibrated log-odds, and the base they start from."""
@@ -92,7 +100,8 @@ class SealedModel:
 class Answer:
     """What a bundle says of one lead; `base_logit` and `groups` add up to `logit`.
 
-    `contributions` are the groups' parts: features to log-odds.
+    `contributions` are the groups' parts: features to log-odds. `unlike` says that the lead is unlike those that the
+    model has learnt from.
     """
 
     source: Literal["model", "model_profile"]
@@ -102,6 +111,7 @@ class Answer:
     contributions: Mapping[str, float]
     values: Values
     unknown: tuple[str, ...]
+    unlike: bool
     rules: RulesResult
 
     @property
@@ -176,8 +186,37 @@ class Bundle:
             contributions=dict(zip(sealed.model.encoding.names, explained.phi, strict=True)),
             values=values,
             unknown=explained.unknown,
+            unlike=sealed.likeness is not None and sealed.likeness.unlike(explained.cells),
             rules=self.scorecard.evaluate(values),
         )
+
+    def interval(self, logit: float, *, profile_only: bool = False, unlike: bool = False) -> tuple[float, float] | None:
+        """Return the 90 % range for the win rate of leads scored like this, as probabilities.
+
+        Parameters
+        ----------
+        logit
+            The calibrated log-odds, within 0.1 % and 99.9 %: the probability lies in the range.
+        profile_only
+            Whether the model for leads whose events are not known answers.
+        unlike
+            Whether the lead is unlike those that the model has learnt from; its range is wider.
+
+        Returns
+        -------
+        tuple of float or None
+            None where no range could be learnt.
+        """
+        table = (self.profile if profile_only else self.full).interval
+        if table is None:
+            return None
+        low, high = table.around(logit, unlike=unlike)
+        return 1 / (1 + math.exp(-low)), 1 / (1 + math.exp(-high))
+
+    def interval_of(self, answer: Answer) -> tuple[float, float] | None:
+        """Return the range around an answer's probability."""
+        profile_only = answer.source == "model_profile"
+        return self.interval(answer.bounded_logit, profile_only=profile_only, unlike=answer.unlike)
 
     def score(self, probability: float) -> int:
         """Return 1 to 100: the percentile among the bundle's reference leads."""
@@ -206,12 +245,20 @@ class Bundle:
                 and answer.groups.keys() == told["groups"].keys()
                 and all(abs(answer.groups[g] - told["groups"][g]) <= 1e-9 for g in told["groups"])
                 and answer.rules.points == told["points"]
+                and answer.unlike == told["unlike"]
+                and _near(self.interval_of(answer), told["interval"])
             )
             if not same:
                 raise DataError(
                     f"golden lead {number} of bundle {self.digest[:19]} is answered otherwise than when it was sealed",
                     hint="the code or a library has changed its meaning: retrain, or serve with the version of then",
                 )
+
+
+def _near(found: Sequence[float] | None, told: Sequence[float] | None) -> bool:
+    if found is None or told is None:
+        return found is told
+    return all(abs(one - other) <= 1e-9 for one, other in zip(found, told, strict=True))
 
 
 def content_hash(manifest: Mapping[str, Any]) -> str:
@@ -262,6 +309,7 @@ def _read_model(texts: Mapping[str, str], name: str) -> SealedModel:
     import lightgbm
 
     told = json.loads(texts[f"{name}.json"])
+    sure = json.loads(texts["interval.json"])[name]
     linear = told["linear"]
     trees = texts.get(f"{name}.trees.txt")
     model = LinearTrees(
@@ -271,7 +319,12 @@ def _read_model(texts: Mapping[str, str], name: str) -> SealedModel:
         base=told["base"],
         trees=None if trees is None else lightgbm.Booster(model_str=trees),
     )
-    return SealedModel(model, Calibrator(**told["calibrator"]))
+    return SealedModel(
+        model,
+        Calibrator(**told["calibrator"]),
+        None if sure["interval"] is None else IntervalTable.model_validate(sure["interval"]),
+        None if sure["likeness"] is None else Likeness.model_validate(sure["likeness"]),
+    )
 
 
 def pointed_bundle(bundles: Path, pointer: str = "current") -> Path | None:

@@ -25,11 +25,15 @@ _Reader = Callable[["Attribute"], tuple[float, float]]
 
 
 class Explained(NamedTuple):
-    """Contributions to the calibrated log-odds, by feature in the order of the encoding; with `base` their sum."""
+    """Contributions to the calibrated log-odds, by feature in the order of the encoding; with `base` their sum.
+
+    `cells` are the lead's row of the trees' matrix.
+    """
 
     phi: list[float]
     base: float
     unknown: tuple[str, ...]
+    cells: list[float]
 
     @property
     def logit(self) -> float:
@@ -52,14 +56,15 @@ class OneLead:
     def __call__(self, values: Values) -> Explained:
         """Return the contributions for the features of one lead."""
         read = [reader(values.get(code.name)) for code, reader in zip(self._codes, self._readers, strict=True)]
+        cells = [cell for cell, _ in read]
         phi = [self._alpha * term for _, term in read]
         base = self._base
         if self._trees is not None:
-            row = np.array([[cell for cell, _ in read]])
+            row = np.array([cells])
             *shap, expected = np.asarray(self._trees.predict(row, pred_contrib=True, num_threads=1))[0].tolist()
             phi = [linear + self._scale * tree for linear, tree in zip(phi, shap, strict=True)]
             base += self._scale * expected
-        return Explained(phi, base, tuple([name for at, name in self._categories if read[at][0] == OTHER]))
+        return Explained(phi, base, tuple([name for at, name in self._categories if cells[at] == OTHER]), cells)
 
 
 def _readers(model: LinearTrees) -> tuple[_Reader, ...]:

@@ -23,7 +23,7 @@ from features.scorecard import Scorecard
 from training.bundle import FORMAT, Bundle, Grade, SealedModel, content_hash, facts_to_json, folder_name
 from training.encoding import CategoryCode, NumberCode
 
-__all__ = ["GOLDEN_LEADS", "point_at", "publish", "seal"]
+__all__ = ["GOLDEN_LEADS", "point_at", "publish", "seal", "tell_publication"]
 
 GOLDEN_LEADS = 100
 
@@ -58,8 +58,10 @@ def seal(
         "grades.json": _dump([grade.model_dump() for grade in grades]),
         "golden.json": "[]",
     }
-    for name, sealed in (("model", full), ("profile", profile)):
+    models = {"model": full, "profile": profile}
+    for name, sealed in models.items():
         texts |= _model_texts(name, sealed)
+    texts["interval.json"] = _dump({name: _certainty(sealed) for name, sealed in models.items()})
     bundle = _write(folder, texts, about)
     golden = [_golden(bundle, facts, as_of_us) for facts in _synthetic_facts(bundle, as_of_us)]
     bundle = _write(folder, texts | {"golden.json": _dump(golden)}, about)
@@ -107,6 +109,13 @@ def point_at(bundles: Path, pointer: str, target: Path) -> None:
         _flush(draft)
         draft.replace(bundles / pointer)
         _flush(bundles)
+
+
+def tell_publication(folder: Path, version: str) -> None:
+    """Write beside the hashed content of a published bundle what is not content: the registry's version."""
+    draft = folder / ".publication.json"
+    draft.write_text(json.dumps({"version": version}), encoding="utf-8")
+    draft.replace(folder / "publication.json")
 
 
 @contextmanager
@@ -161,6 +170,14 @@ def _model_texts(name: str, sealed: SealedModel) -> dict[str, str]:
     return texts
 
 
+def _certainty(sealed: SealedModel) -> dict[str, Any]:
+    interval, likeness = sealed.interval, sealed.likeness
+    return {
+        "interval": None if interval is None else interval.model_dump(),
+        "likeness": None if likeness is None else likeness.model_dump(),
+    }
+
+
 def _write(folder: Path, texts: Mapping[str, str], about: Mapping[str, Any]) -> Bundle:
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -183,6 +200,8 @@ def _golden(bundle: Bundle, facts: LeadFacts, as_of_us: int) -> dict[str, Any]:
             "base_logit": answer.base_logit,
             "groups": dict(answer.groups),
             "points": answer.rules.points,
+            "unlike": answer.unlike,
+            "interval": bundle.interval_of(answer),
         },
     }
 

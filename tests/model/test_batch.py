@@ -61,6 +61,13 @@ def test_a_table_is_answered_as_its_leads_are_one_by_one(
     assert [row["score"] for row in rows] == [bundle.score(answer.probability) for answer in answers]
     assert [row["grade"] for row in rows] == [bundle.grade(answer.probability) for answer in answers]
     assert len({row["grade"] for row in rows}) > 2
+    assert [row["unlike"] for row in rows] == [answer.unlike for answer in answers]
+    assert any(row["unlike"] for row in rows) is not profile_only
+    for row, answer in zip(rows, answers, strict=True):
+        around = bundle.interval_of(answer)
+        assert (around is None) is profile_only
+        assert (row["low"], row["high"]) == pytest.approx((None, None) if around is None else around, abs=1e-12)
+        assert around is None or around[0] < answer.probability < around[1]
     if reasons:
         for row, answer in zip(rows, answers, strict=True):
             expected = strongest(answer, reasons)

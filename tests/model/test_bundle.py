@@ -162,9 +162,9 @@ def test_a_manifest_that_leaves_a_file_out_is_refused(copy: Path) -> None:
         "[]",
         "null",
         "{",
-        '{"format": 1}',
-        '{"format": 1, "files": 7}',
-        '{"format": 1, "files": ["a"]}',
+        '{"format": 2}',
+        '{"format": 2, "files": 7}',
+        '{"format": 2, "files": ["a"]}',
         "[" * 100_000,
     ],
     ids=["empty", "list", "null", "cut", "no files", "number", "names", "deep"],
@@ -176,8 +176,8 @@ def test_a_manifest_that_is_none_is_refused_in_plain_words(copy: Path, text: str
 
 
 def test_another_format_asks_for_a_retrain(copy: Path) -> None:
-    (copy / "manifest.json").write_text(json.dumps(manifest_of(copy) | {"format": 2}))
-    with pytest.raises(DataError, match="format 2") as caught:
+    (copy / "manifest.json").write_text(json.dumps(manifest_of(copy) | {"format": 1}))
+    with pytest.raises(DataError, match="format 1") as caught:
         Bundle.load(copy)
     assert caught.value.hint == "retrain"
 

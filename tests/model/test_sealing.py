@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
 import shutil
 from dataclasses import replace
@@ -13,10 +15,13 @@ import numpy as np
 import pytest
 
 import training.sealing
-from data.errors import InfrastructureError
+from data.errors import DataError, InfrastructureError
 from features.scorecard import load_scorecard
 from tests.model.rows import synthetic_rows
 from training.bundle import Bundle, Grade, SealedModel, pointed_bundle
+from training.certainty import with_certainty
+from training.interval import IntervalTable
+from training.likeness import learn_likeness
 from training.model import Calibrator
 from training.recipe import Choices, Rows, fit_model
 from training.sealing import GOLDEN_LEADS, point_at, publish, seal
@@ -28,8 +33,19 @@ AS_OF_US = 1_790_000_000_000_000
 GRADES = [Grade(grade="A", at_least=0.0, judged=0, won=0, conversion=None, low=None, high=None)]
 
 
-def sealed_in(folder: Path, rows: Rows, *, trees: int = 10, cutoff: str = "2026-11-01") -> Bundle:
+RANGE = IntervalTable(grid=(-7.0, 7.0), low=(-7.8, 6.5), high=(-6.5, 7.8), month_sd=0.3, wins=120, rows=900, periods=6)
+
+
+def sealed_in(
+    folder: Path,
+    rows: Rows,
+    *,
+    trees: int = 10,
+    cutoff: str = "2026-11-01",
+    interval: IntervalTable | None = RANGE,
+) -> Bundle:
     model = SealedModel(fit_model(rows, Choices(trees=trees)), Calibrator(1.2, 0.1))
+    model = with_certainty(model, rows, interval=interval)
     return seal(
         folder,
         about={"name": "test", "cutoff": cutoff},
@@ -78,6 +94,31 @@ def test_numbers_survive_sealing_to_the_last_bit(bundle: Bundle) -> None:
     assert bundle.full.calibrator == Calibrator(1.2, 0.1)
     matrix = model.encoding.tree_matrix(rows.frame)
     np.testing.assert_allclose(read.margin(matrix), model.margin(matrix), atol=1e-12)
+
+
+def test_the_range_and_what_is_unlike_survive_sealing_and_are_rechecked(bundle: Bundle, tmp_path: Path) -> None:
+    assert bundle.full.interval == RANGE
+    assert bundle.full.likeness == learn_likeness(
+        bundle.full.model.encoding, bundle.full.model.encoding.tree_matrix(synthetic_rows(500, seed=1).frame)
+    )
+    told = [golden["answer"] for golden in bundle.golden]
+    assert {answer["unlike"] for answer in told} == {True, False}
+    assert all(answer["interval"][0] < 1 / (1 + math.exp(-answer["logit"])) < answer["interval"][1] for answer in told)
+    folder = Path(shutil.copytree(bundle.folder, tmp_path / "copy"))
+    wider = json.loads((folder / "interval.json").read_text("utf-8"))
+    wider["model"]["interval"]["high"][1] += 1e-4
+    (folder / "interval.json").write_text(json.dumps(wider), "utf-8")
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    manifest["files"]["interval.json"] = hashlib.sha256((folder / "interval.json").read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    with pytest.raises(DataError, match="answered otherwise"):
+        Bundle.load(folder).recheck()
+
+
+def test_a_bundle_without_a_range_answers_without_one(tmp_path: Path) -> None:
+    bare = sealed_in(tmp_path / "bare", synthetic_rows(500, seed=1), interval=None)
+    assert bare.interval(-1.0) is None
+    assert {golden["answer"]["interval"] for golden in bare.golden} == {None}
 
 
 def test_only_text_is_written(bundle: Bundle) -> None:

@@ -13,6 +13,8 @@ from features.catalogue import Catalogue, build_catalogue
 from features.memory import EventFact, LeadFacts, evaluate
 from features.scorecard import load_scorecard
 from training.bundle import Bundle, Grade, SealedModel
+from training.certainty import with_certainty
+from training.interval import IntervalTable
 from training.model import Calibrator
 from training.recipe import Choices, Rows, fit_model
 from training.sealing import seal
@@ -24,6 +26,15 @@ AS_OF = "2026-11-21T08:00:00Z"
 AS_OF_US = to_us(parse_moment(AS_OF))
 EVENT_TYPES = ("demo_request", "page_view", "price_page_view", "whitepaper_download")
 CUSTOM = {"erp": "categorical", "seats": "numeric", "remark": "text"}
+_RANGE = IntervalTable(
+    grid=(-7.0, 0.0, 7.0),
+    low=(-7.9, -0.6, 6.5),
+    high=(-6.5, 0.5, 7.8),
+    month_sd=0.3,
+    wins=120,
+    rows=800,
+    periods=6,
+)
 _SOURCES = ("webinar", "fair", "search", "partner")
 _RANKS = ("junior", "staff", "manager", "director", "vp", "c_level")
 _INDUSTRIES = ("software", "retail", "medical devices")
@@ -81,7 +92,9 @@ def random_rows(count: int, *, seed: int = 5) -> Rows:
     senior = frame["seniority"].isin(("vp", "c_level")).to_numpy(float)
     margin = -3 + big + senior + 0.8 * frame["whitepaper_downloads_30d"]
     won = rng.random(count) < 1 / (1 + np.exp(-margin))
-    spine = pd.DataFrame({"y_obs": won.astype(int), "cluster": [f"a{k // 2}" for k in range(count)]})
+    spine = pd.DataFrame(
+        {"as_of_us": AS_OF_US, "y_obs": won.astype(int), "cluster": [f"a{k // 2}" for k in range(count)]}
+    )
     return Rows(frame, spine, catalogue)
 
 
@@ -90,7 +103,7 @@ def small_bundle(folder: Path, *, seed: int = 5) -> Bundle:
     rows = random_rows(800, seed=seed)
     profile_catalogue = rows.catalogue.needing("lead", "account")
     choices = Choices(trees=30)
-    full = SealedModel(fit_model(rows, choices), Calibrator(1.1, 0.05))
+    full = with_certainty(SealedModel(fit_model(rows, choices), Calibrator(1.1, 0.05)), rows, interval=_RANGE)
     profile = SealedModel(fit_model(Rows(rows.frame, rows.spine, profile_catalogue), choices), Calibrator())
     probabilities = 1 / (1 + np.exp(-full.logit(full.model.encoding.tree_matrix(rows.frame))))
     cuts = [float(q) for q in np.quantile(probabilities, (0.9, 0.7, 0.4))]

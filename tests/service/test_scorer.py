@@ -189,6 +189,35 @@ def test_an_unknown_category_is_flagged_by_field_and_never_by_value(scorer: Scor
     assert "basket" not in str(warnings)
 
 
+def test_the_probability_lies_in_its_interval(scorer: Scorer, payload: dict[str, Any]) -> None:
+    answer = score(scorer, payload)
+    low, high = answer["interval"]
+    assert 0 < low < answer["probability"] < high < 1
+    assert "unlike_training" not in {warning["code"] for warning in answer["warnings"]}
+
+
+def test_a_lead_unlike_the_training_data_is_flagged_and_its_interval_is_wider(
+    scorer: Scorer, payload: dict[str, Any]
+) -> None:
+    def spread(answer: dict[str, Any]) -> float:
+        low, high = answer["interval"]
+        return logit(high) - logit(low)
+
+    ordinary = score(scorer, payload)
+    payload["lead"]["account"]["employees"] = 40_000_000
+    payload["lead"]["account"]["region"] = "the moon"
+    foreign = score(scorer, payload)
+    assert [warning["field"] for warning in foreign["warnings"] if warning["code"] == "unlike_training"] == [None]
+    assert spread(foreign) > 1.5 * spread(ordinary)
+    assert foreign["interval"][0] < foreign["probability"] < foreign["interval"][1]
+
+
+def test_without_a_learnt_range_the_interval_is_null(scorer: Scorer, payload: dict[str, Any]) -> None:
+    del payload["events"]
+    answer = score(scorer, payload)
+    assert (answer["source"], answer["interval"]) == ("model_profile", None)
+
+
 def test_any_order_of_events_gives_the_identical_answer(scorer: Scorer, payload: dict[str, Any]) -> None:
     first = score(scorer, payload)
     payload["events"].reverse()
