@@ -238,8 +238,8 @@ class Scorecard(BaseModel):
         """The pools with the fewest points that lead to them; the last one takes any number."""
         return tuple((-inf if pool.threshold is None else pool.threshold, pool) for pool in self.pools)
 
-    def points(self, frame: pd.DataFrame) -> NDArray[np.float64]:
-        """Return the points of every row of a frame.
+    def fired(self, frame: pd.DataFrame) -> NDArray[np.bool_]:
+        """Return for every row of a frame which rules hold, shape (rows, rules).
 
         Raises
         ------
@@ -251,10 +251,13 @@ class Scorecard(BaseModel):
         absent = sorted(self.features() - set(frame.columns))
         if absent:
             raise DataError(f"scorecard {self.name!r} reads {', '.join(absent)}, which the table does not have")
-        total = np.zeros(len(frame), dtype=np.float64)
-        for rule in self.rules:
-            total += np.where(_truth(rule.when, self.lists, frame).yes, rule.points, 0)
-        return total
+        return np.column_stack([_truth(rule.when, self.lists, frame).yes for rule in self.rules])
+
+    def points(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the points of every row of a frame; raises as `fired` does."""
+        import numpy as np
+
+        return np.asarray(self.fired(frame) @ np.array([rule.points for rule in self.rules], np.float64))
 
 
 def read_scorecard(
