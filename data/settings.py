@@ -21,7 +21,7 @@ from pydantic_settings import (
 from data.errors import UsageError
 from data.files import read_yaml
 
-__all__ = ["Plan", "Settings", "load_settings"]
+__all__ = ["Export", "Plan", "Settings", "load_settings"]
 
 _FILE = Path("clew.yaml")  # in the folder where a command is called
 
@@ -49,6 +49,15 @@ class Plan(BaseModel):
     settle_days: float | None = Field(None, ge=0)
 
 
+class Export(BaseModel):
+    """An export that the monthly run takes in: the folder of its files, and the mapping that reads them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path
+    mapping: str
+
+
 class Settings(BaseSettings):
     """Everything that may differ between two installations. Unknown keys are refused.
 
@@ -70,6 +79,8 @@ class Settings(BaseSettings):
     plan: Plan | None = None
     capacity: int = Field(40, ge=1)
     seed: int = 7
+    exports: tuple[Export, ...] = ()
+    allow_leaks: tuple[str, ...] = ()
     features_file: Path | None = None
     treatments: bool = False
     engine: Literal["duckdb", "spark"] = "duckdb"

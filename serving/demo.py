@@ -26,7 +26,6 @@ from serving.facts import custom_kinds
 from serving.requests import hottest_leads, request_of
 from serving.start import serve
 from training.commands import run_training, show_published, show_scoreboard
-from training.scoreboard import JUDGED_WINS
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -149,17 +148,17 @@ def end_of_data(settings: Settings) -> datetime:
 
 
 def _promoted_by_hand(trained: Trained, settings: Settings, version: str) -> bool:
-    """Promote a model that was judged on too few wins, as a person may; tell whether it is served now."""
+    """Promote a model for which the gate wants a person; tell whether it is served now."""
     from training.publishing import promote_version
 
-    if trained.judgement.scoreboard.wins >= JUDGED_WINS:
+    if trained.verdict.decision != "by_hand":
         return False
     try:
-        promote_version(settings, version, reason="shown in the demo; judged on too few wins for a verdict")
+        promote_version(settings, version, reason="shown in the demo; too little is known for a verdict")
     except RefusedError as error:
         console().print(f"The rules answer: {error.message}.", markup=False)
         return False
-    console().print("The demo promotes it by hand. Its answers warn that it has learnt from little data.")
+    console().print("The demo promotes it by hand, as a person may.")
     return True
 
 
@@ -218,11 +217,10 @@ def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _report(trained: Trained, settings: Settings, answers: list[dict[str, Any]], home: Path) -> Path:
-    from training.publishing import first_model_verdict, pictures_of
-    from training.report import ExplainedLead, Picture, Reason, ReportContent, write_report
+    from training.publishing import report_pictures
+    from training.report import ExplainedLead, Reason, ReportContent, write_report
 
     board = trained.judgement.scoreboard
-    pictures = pictures_of(trained, settings)
     first = answers[0]
     explained = None
     if first["probability"] is not None:
@@ -239,21 +237,8 @@ def _report(trained: Trained, settings: Settings, answers: list[dict[str, Any]],
         cutoff=iso(from_us(trained.cutoff_us)),
         summary=_summary(trained),
         scoreboard=board,
-        verdict=sentences(first_model_verdict(board)[1], board.verdict()),
-        pictures=(
-            Picture(
-                pictures["gain"], "Gain and lift", "Share of wins caught by calling the best leads first.", broad=True
-            ),
-            Picture(pictures["reliability"], "Reliability", "Observed win rate against the predicted probability."),
-            Picture(pictures["scores"], "Scores by outcome", "Predicted probabilities of won and other leads."),
-            Picture(
-                pictures["differences"],
-                "Differences to the model",
-                "Each method's paired difference to the model with its 95 % interval. What lies right of the line is "
-                "better than the model.",
-                broad=True,
-            ),
-        ),
+        verdict=sentences(trained.verdict.sentence, board.verdict()),
+        pictures=report_pictures(trained, settings),
         explained=explained,
     )
     write_report(content, home / "report.html")
@@ -268,7 +253,7 @@ def _summary(trained: Trained) -> tuple[tuple[str, str], ...]:
     return (
         ("Learnt from", f"{counts.labelled:,} pairs of a lead and a moment, {counts.won:,} of them won in time"),
         ("Left out as closed", f"{counts.closed:,} pairs, {known_later:,} of them known to be closed only later"),
-        ("Left out as too young", f"{counts.immature:,} pairs whose end cannot be known yet"),
+        ("Too young", f"{counts.immature:,} pairs whose end cannot be known yet, used as far as they are known"),
         ("Judged on", f"{board.n:,} later rows with {board.wins:,} wins, from {judged_from} on"),
         ("Horizon", f"A lead counts as won if that happens within {trained.plan.horizon_days:g} days"),
         ("Model", f"Share of the linear part {choices.alpha:g}, penalty {choices.strength:g}, {choices.trees} trees"),

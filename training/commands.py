@@ -1,4 +1,4 @@
-"""The commands of training: train, promote, rollback."""
+"""The commands of training: train, promote, rollback; the larger ones have modules of their own."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from data.console import console, next_steps, print_json, sentences, step
+from training.compare_command import compare
+from training.leakage_command import leakage
+from training.recalibrate_command import recalibrate
+from training.retrain_command import retrain
+from training.rules_command import scorecard
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from data.settings import Settings
     from training.run import Trained
     from training.scoreboard import Scoreboard
 
 __all__ = ["register", "run_training", "show_scoreboard"]
 
-# All figures need 160 columns; 80 hold three with their intervals.
-_WIDE = 160
-_DECIDING = ("log_loss", "roc_auc", "wins_at_capacity")
 AsOf = Annotated[str | None, typer.Option("--as-of", help="When the data of the run ends; default: now.")]
 KnownBy = Annotated[
     str | None, typer.Option("--known-by", help="Only what was recorded by then, as an earlier run saw it.")
@@ -31,11 +35,20 @@ def register(app: typer.Typer) -> None:
     app.command("train")(train)
     app.command("promote")(promote)
     app.command("rollback")(rollback)
+    for command in (compare, leakage, recalibrate, retrain, scorecard):
+        app.command(command.__name__)(command)
 
 
 def train(
     as_of: AsOf = None,
     known_by: KnownBy = None,
+    allow_leak: Annotated[
+        list[str] | None,
+        typer.Option("--allow-leak", help="A column to use although it looks like a leak; may be given again."),
+    ] = None,
+    tune: Annotated[
+        float, typer.Option(help="Seconds to search for a better shape of the trees; later runs take it over.", min=0)
+    ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Write the scoreboard as JSON to standard output.")] = False,
 ) -> None:
     """Judge the recipe forward in time beside its peers, refit it, register and seal it.
@@ -48,7 +61,13 @@ def train(
 
     settings = load_settings()
     cutoff = cutoff_of(as_of, settings)
-    trained, published = run_training(settings, cutoff, known_by=known_by_of(known_by, cutoff=cutoff))
+    trained, published = run_training(
+        settings,
+        cutoff,
+        known_by=known_by_of(known_by, cutoff=cutoff),
+        allowed=allow_leak or (),
+        search_s=tune,
+    )
     board = trained.judgement.scoreboard
     if as_json:
         print_json({**json.loads(board.to_json()), **published})
@@ -62,7 +81,12 @@ def train(
 
 
 def run_training(
-    settings: Settings, as_of: datetime, *, known_by: datetime | None = None
+    settings: Settings,
+    as_of: datetime,
+    *,
+    known_by: datetime | None = None,
+    allowed: Collection[str] = (),
+    search_s: float = 0.0,
 ) -> tuple[Trained, dict[str, Any]]:
     """Train with progress shown, register the run, and promote a first model that deserves it."""
     from data.warehouse import Warehouse
@@ -70,15 +94,25 @@ def run_training(
     from training.run import train as run
 
     with step(f"training as of {as_of:%Y-%m-%d}") as tell:
-        trained = run(Warehouse(settings.warehouse_dir), settings, as_of=as_of, known_by=known_by, progress=tell)
+        trained = run(
+            Warehouse(settings.warehouse_dir),
+            settings,
+            as_of=as_of,
+            known_by=known_by,
+            allowed=allowed,
+            search_s=search_s,
+            progress=tell,
+        )
     with step("registering in MLflow, drawing pictures"):
         return trained, publish_run(trained, settings)
 
 
 def show_scoreboard(board: Scoreboard) -> None:
     """Print the scoreboard; a narrow screen gets the figures that decide."""
+    from training.scoreboard_table import metrics_for
+
     out = console()
-    out.print(board.table() if out.width >= _WIDE else board.table(metrics=_DECIDING))
+    out.print(board.table(metrics=metrics_for(out.width)))
 
 
 def show_published(published: dict[str, Any]) -> None:

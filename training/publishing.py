@@ -8,74 +8,47 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from data.clock import from_us, iso
 from data.errors import RefusedError, UsageError
 from data.settings import Settings
-from training.bundle import Bundle, folder_name, pointed_bundle
-from training.judging import MODEL
-from training.pictures import (
-    draw_differences,
-    draw_gain,
-    draw_reliability,
-    draw_scores,
-    gain_curve,
-    reliability_curve,
-)
+from training.bundle import Bundle, folder_name
+from training.gallery import captioned, draw_judgement, picture_names
+from training.judged import judged_table, write_judged
 from training.registry import Registry, RunRecord
+from training.report import Picture
 from training.run import Trained, run_metrics, run_parameters
-from training.scoreboard import JUDGED_WINS, Scoreboard
-from training.sealing import point_at
+from training.sealing import point_at, tell_publication
 
-__all__ = ["first_model_verdict", "pictures_of", "promote_version", "publish_run", "roll_back"]
+__all__ = ["pictures_of", "promote_version", "publish_run", "report_pictures", "roll_back"]
 
 _LEAST_BY_HAND = 40
 
 
-def publish_run(trained: Trained, settings: Settings) -> dict[str, Any]:
-    """Register a run in MLflow; promote it where nothing is served yet and it beats prior and scorecard.
+def publish_run(trained: Trained, settings: Settings, *, may_replace: bool = False) -> dict[str, Any]:
+    """Register a run in MLflow; serve it where the gate promotes it and nothing is served yet.
 
-    Training twice on the same data gives the same bundle, which is registered once.
+    Training twice on the same data gives the same bundle, which is registered once. With `may_replace` a challenger
+    that the gate promotes replaces the champion, as in the monthly run; else it waits for `clew promote`.
     """
     registry = Registry(settings.mlruns)
-    digest = trained.bundle.digest
+    digest, verdict = trained.bundle.digest, trained.verdict
     version = registry.bundle_with(digest)
-    deserves, verdict = first_model_verdict(trained.judgement.scoreboard)
     if version is None:
-        _, version = registry.record(_record(trained, settings, verdict))
-    _tell_publication(trained.bundle.folder, version)
-    first = registry.version_of("champion") is None and pointed_bundle(settings.bundles_dir) is None
-    if first and deserves:
+        _, version = registry.record(_record(trained, settings, verdict.sentence))
+    tell_publication(trained.bundle.folder, version)
+    first = trained.first and registry.version_of("champion") in (None, version)
+    serve = verdict.decision == "promote" and (first or may_replace)
+    if serve:
         _serve(registry, settings, version, trained.bundle.folder)
     elif registry.version_of("champion") != version:
         registry.alias("challenger", version)
-        if deserves and not first:
-            verdict += "; another model is served, so this one is the challenger until it is promoted"
     return {
         "version": version,
         "bundle": digest,
         "promoted": registry.version_of("champion") == version,
-        "verdict": verdict,
+        "decision": verdict.decision,
+        "verdict": verdict.sentence,
     }
-
-
-def first_model_verdict(board: Scoreboard) -> tuple[bool, str]:
-    """Tell whether a first model deserves to be served, and why in words.
-
-    It has to have a lower log loss than prior and scorecard, both with a 95 % paired interval that excludes 0, on at
-    least 100 judged wins.
-    """
-    if board.wins < JUDGED_WINS:
-        return False, f"{board.wins} judged wins, {JUDGED_WINS} are needed for a verdict; promote by hand with a reason"
-    for peer in ("prior", "scorecard"):
-        if not board.significantly_worse(peer, "log_loss"):
-            row = board.figure(peer, "log_loss")
-            return False, (
-                f"it is not clearly better than the {peer}: log loss difference {row['difference']:.4f}, "
-                f"95 % interval {row['difference_low']:.4f} to {row['difference_high']:.4f}"
-            )
-    return True, "it beats prior and rules on later leads"
 
 
 def promote_version(settings: Settings, version: str, *, reason: str) -> Path:
@@ -134,24 +107,23 @@ def _serve(registry: Registry, settings: Settings, version: str, folder: Path) -
     """Point serving at a bundle first, then tell the registry: the pointer is what counts."""
     served = registry.version_of("champion")
     point_at(settings.bundles_dir, "current", folder)
-    registry.alias("champion", version)
+    # In this order: whoever is stopped in between can do it again and still knows the one before.
     if served is not None and served != version:
         registry.alias("previous", served)
+    registry.alias("champion", version)
     if registry.version_of("challenger") == version:
         registry.alias("challenger", None)
 
 
-def _tell_publication(folder: Path, version: str) -> None:
-    """Write beside the hashed content what is not content: the registry's version."""
-    draft = folder / ".publication.json"
-    draft.write_text(json.dumps({"version": version}), encoding="utf-8")
-    draft.replace(folder / "publication.json")
+def report_pictures(trained: Trained, settings: Settings) -> tuple[Picture, ...]:
+    """Return the pictures of a run with titles and captions, for a page."""
+    return captioned(pictures_of(trained, settings))
 
 
 def pictures_of(trained: Trained, settings: Settings) -> Mapping[str, Path]:
-    """Return reliability, gain and lift, differences and scores of the judged rows as SVG files, drawn once a run."""
+    """Return the pictures of the judged rows as SVG files, drawn once a run (see `training.gallery`)."""
     folder = settings.home / "runs" / trained.bundle.folder.name[:19] / "pictures"
-    names = ("reliability", "gain", "differences", "scores")
+    names = picture_names(trained.judgement.scoreboard)
     if not all((folder / f"{name}.svg").is_file() for name in names):
         _draw_pictures(trained, folder)
     return {name: folder / f"{name}.svg" for name in names}
@@ -159,25 +131,27 @@ def pictures_of(trained: Trained, settings: Settings) -> Mapping[str, Path]:
 
 def _draw_pictures(trained: Trained, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    judgement = trained.judgement
-    y_obs, y_pred = judgement.y_obs, judgement.predictions[MODEL]
-    curves = [gain_curve(name, y_obs, predicted) for name, predicted in judgement.predictions.items()]
-    curve = reliability_curve(y_obs, y_pred, rng=np.random.default_rng(0))
-    draw_reliability(curve, folder / "reliability.svg")
-    draw_gain(curves, folder / "gain.svg")
-    draw_differences(judgement.scoreboard, folder / "differences.svg")
-    draw_scores(y_obs, y_pred, folder / "scores.svg")
+    draw_judgement(trained.judgement, folder)
 
 
 def _record(trained: Trained, settings: Settings, verdict: str) -> RunRecord:
     folder = pictures_of(trained, settings)["gain"].parents[1]
     (folder / "scoreboard.json").write_text(trained.judgement.scoreboard.to_json(), encoding="utf-8")
+    trained.judgement.scoreboard.to_parquet(folder / "tables" / "scoreboard.parquet")
+    write_judged(judged_table(trained.judgement), folder / "tables" / "judged.parquet")
     catalogue = json.dumps(trained.bundle.catalogue.model_dump(), sort_keys=True).encode()
     return RunRecord(
         name=f"as of {iso(from_us(trained.cutoff_us))}",
-        parameters=run_parameters(trained),
+        parameters=run_parameters(
+            trained.judgement.choices,
+            trained.plan,
+            trained.counts,
+            cutoff_us=trained.cutoff_us,
+            features=len(trained.bundle.catalogue.features),
+        ),
         metrics=run_metrics(trained.judgement),
         tags={
+            "kind": "train",
             "bundle": trained.bundle.digest,
             "dataset": trained.dataset_digest,
             "catalogue": f"sha256:{hashlib.sha256(catalogue).hexdigest()}",
@@ -188,5 +162,6 @@ def _record(trained: Trained, settings: Settings, verdict: str) -> RunRecord:
             "bundle": trained.bundle.folder,
             "pictures": folder / "pictures",
             "scoreboard": folder / "scoreboard.json",
+            "tables": folder / "tables",
         },
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,16 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param
 
-__all__ = ["MODEL_NAME", "Registry", "RunRecord"]
+__all__ = ["MODEL_NAME", "FoundRun", "Registry", "RunRecord"]
 
 MODEL_NAME = "lead-conversion"
 # What MLflow answers where an alias, or the model itself, is not there.
 _ABSENT = frozenset({"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"})
+
+_ALIASES = ("champion", "challenger", "previous")
+# The newest ones; a monthly rhythm makes no more in a lifetime.
+_MOST = 1000
+_SHORTEST_ID, _SHOWN = 8, 12
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,16 @@ class RunRecord:
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
     artifacts: Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """What is known of a run; `version` is the newest one made of it, None where none was."""
+
+    run_id: str
+    version: str | None
+    parameters: Mapping[str, str]
+    tags: Mapping[str, str]
 
 
 class Registry:
@@ -123,6 +138,66 @@ class Registry:
             self._experiment(client)
             found = client.search_model_versions(f"name = '{MODEL_NAME}' and tags.bundle = '{digest}'")
         return str(max(found, key=lambda v: int(v.version)).version) if found else None
+
+    def find_run(self, named: str) -> FoundRun:
+        """Return the run that a version number, an alias, or a run id (or how it begins) names.
+
+        Raises
+        ------
+        UsageError
+            If there is none, or more than one whose id begins like that; it says what there is.
+        """
+        with _usable():
+            client = self._client()
+            versions = client.search_model_versions(f"name = '{MODEL_NAME}'", max_results=_MOST)
+            run_of = {str(v.version): str(v.run_id or "") for v in versions}
+            wanted = self.version_of(named) if named in _ALIASES else named
+            experiment = client.get_experiment_by_name(MODEL_NAME)
+            runs = client.search_runs([experiment.experiment_id], max_results=_MOST) if experiment else []
+            by_id = {str(run.info.run_id): run for run in runs}
+            if wanted in run_of:
+                fitting = [run_of[wanted]] if run_of[wanted] in by_id else []
+            else:
+                fitting = [
+                    i for i in by_id if wanted is not None and len(wanted) >= _SHORTEST_ID and i.startswith(wanted)
+                ]
+            if len(fitting) != 1:
+                raise UsageError(f"no run is named {named!r}", hint=self._existing(list(run_of), list(by_id)))
+            (run_id,) = fitting
+            made = [version for version, of in run_of.items() if of == run_id]
+            data = by_id[run_id].data
+        return FoundRun(run_id, max(made, key=int, default=None), dict(data.params), dict(data.tags))
+
+    def _existing(self, versions: Sequence[str], runs: Sequence[str]) -> str:
+        if not runs:
+            return "there is none yet: `clew train` makes one"
+        aliases = [alias for alias in _ALIASES if self.version_of(alias) is not None]
+        parts = (
+            ("version", sorted(versions, key=int, reverse=True)),
+            ("alias", aliases),
+            ("run", [run[:_SHORTEST_ID] for run in runs]),
+        )
+        told = [
+            f"{kind} {', '.join(names[:_SHOWN])}{' …' if len(names) > _SHOWN else ''}" for kind, names in parts if names
+        ]
+        return f"there are {'; '.join(told)}"
+
+    def artifact(self, run_id: str, name: str) -> Path | None:
+        """Return where a file that a run has left lies on this machine, None where the run has left none of that name.
+
+        Raises
+        ------
+        InfrastructureError
+            If it is recorded and cannot be read.
+        """
+        # The files lie on this machine: there is nothing to wait for, and so no progress to show.
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        with _usable():
+            client = self._client()
+            folder = name.rpartition("/")[0]
+            if name not in {entry.path for entry in client.list_artifacts(run_id, folder or None)}:
+                return None
+            return Path(client.download_artifacts(run_id, name))
 
     def alias(self, alias: str, version: str | None) -> None:
         """Point an alias at a version, or take it away."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.clock import from_us, iso, to_us
+from data.errors import DataError
 from data.settings import Plan, Settings
 from features.catalogue import Catalogue
 from features.engine import FeatureComputer, feature_computer
@@ -23,9 +24,15 @@ from features.scorecard import Scorecard, load_scorecard
 from features.snapshots import SnapshotCounts, open_leads
 from features.training_set import TrainingSet, build_training_set, catalogue_of, first_as_of
 from training.bundle import Bundle, Grade, SealedModel, pointed_bundle
+from training.certainty import judged_interval, with_certainty
+from training.choosing import choose
 from training.judging import MODEL, Judgement, judge, predict
-from training.recipe import Choices, Rows, choose, fit_model
+from training.leakage import LeakReport, leaks_of, refuse_leaks
+from training.metrics import wilson
+from training.recipe import Choices, Rows, fit_model
 from training.sealing import publish, seal
+from training.verdict import verdict_of
+from training.young import as_known, completed
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,8 +40,22 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from data.warehouse import Warehouse
+    from training.gate import Verdict
 
-__all__ = ["Trained", "frames", "plan_of", "scorecard_of", "train"]
+__all__ = [
+    "Prepared",
+    "Refit",
+    "Trained",
+    "champion_of",
+    "frames",
+    "judge_prepared",
+    "plan_of",
+    "prepare",
+    "refit",
+    "scorecard_of",
+    "sealed",
+    "train",
+]
 
 _GRADES = (("A", 0.90), ("B", 0.70), ("C", 0.40))
 _LITTLE_DATA_WINS = 100
@@ -42,11 +63,43 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """What a cutoff knows: all matured pairs, the younger ones, and today's open leads (there may be none).
+
+    `leaks` is what the leak finder said; None where it said so in an earlier run that this one goes on with.
+    """
+
+    training_set: TrainingSet
+    rows: Rows
+    young: Rows
+    open_rows: Rows
+    plan: Plan
+    scorecard: Scorecard
+    leaks: LeakReport | None = None
+
+    @property
+    def cutoff_us(self) -> int:
+        """When the data end."""
+        return self.training_set.cutoff_us
+
+
+@dataclass(frozen=True)
+class Refit:
+    """What ships: the models of all matured pairs, and the probabilities of today's open leads."""
+
+    full: SealedModel
+    profile: SealedModel
+    reference: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Trained:
-    """What a run came to."""
+    """What a run came to; `first` tells that nothing was served when it began."""
 
     judgement: Judgement
     bundle: Bundle
+    verdict: Verdict
+    first: bool
     counts: SnapshotCounts
     plan: Plan
     cutoff_us: int
@@ -70,18 +123,48 @@ def train(
     *,
     as_of: datetime,
     known_by: datetime | None = None,
+    allowed: Collection[str] = (),
+    search_s: float = 0.0,
     progress: Progress = lambda _: None,
 ) -> Trained:
     """Judge the recipe forward in time, refit it on all matured pairs, seal and publish the bundle.
 
     With `known_by` only what was recorded by then is read, so that an old training set is rebuilt to the byte.
 
+    With `search_s` so many seconds go into a search for a better shape of the trees.
+
     Publishing makes the bundle available under its hash; which one is served, a pointer says (`clew promote`).
 
     Raises
     ------
     DataError
-        If there is too little history to judge forward in time.
+        If there is too little history to judge forward in time, or a column leaks that is not allowed.
+    """
+    prepared = prepare(warehouse, settings, as_of=as_of, known_by=known_by, allowed=allowed, progress=progress)
+    champion = champion_of(settings)
+    choices = None if champion is None else Choices.from_dict(champion.manifest["choices"])
+    judgement = judge_prepared(prepared, settings, champion=choices, search_s=search_s, progress=progress)
+    refitted = refit(prepared, judgement, settings, progress=progress)
+    return sealed(prepared, judgement, refitted, settings, champion=champion)
+
+
+def prepare(
+    warehouse: Warehouse,
+    settings: Settings,
+    *,
+    as_of: datetime,
+    known_by: datetime | None = None,
+    allowed: Collection[str] = (),
+    progress: Progress = lambda _: None,
+) -> Prepared:
+    """Photograph, label and describe all matured pairs and today's open leads, and look for leaks among the columns.
+
+    `allowed` names columns that may be used although they look like leaks, beside the settings' own.
+
+    Raises
+    ------
+    DataError
+        If nothing has matured yet, or a column leaks that is not allowed.
     """
     plan, scorecard = plan_of(settings, warehouse, known_by=known_by), scorecard_of(settings)
     cutoff_us = to_us(as_of)
@@ -99,26 +182,93 @@ def train(
         )
         progress(f"photographing leads and computing {len(catalogue.features)} features")
         compute = feature_computer(settings, warehouse, known_by=known_by)
-        training_set = build_training_set(connection, catalogue, plan, cutoff_us=cutoff_us, compute=compute)
-        rows = frames(training_set.table, catalogue)
-        judgement = judge(
-            rows,
-            plan,
-            scorecard,
-            capacity=settings.capacity,
-            seed=settings.seed,
-            threads=settings.threads,
-            progress=progress,
+        training_set = build_training_set(
+            connection, catalogue, plan, cutoff_us=cutoff_us, immature=True, compute=compute
         )
-        progress(f"refitting on all {len(rows.spine):,} matured pairs")
-        full = SealedModel(fit_model(rows, judgement.choices, threads=settings.threads), judgement.choices.calibrator)
-        profile = _profile_model(rows, judgement, plan, settings, progress)
-        progress("scoring today's open leads and sealing the bundle")
-        reference = _open_probabilities(connection, compute, catalogue, full, plan, cutoff_us)
-    bundle = _seal(rows, training_set, judgement, full, profile, (plan, scorecard, settings, reference))
-    return Trained(
-        judgement, bundle, training_set.counts, plan, cutoff_us, training_set.digest, judgement.predictions[MODEL]
+        progress("describing today's open leads")
+        open_rows = _open_rows(connection, compute, catalogue, plan, cutoff_us)
+        rows, young = as_known(frames(training_set.table, catalogue), cutoff_us)
+        leaks = leaks_of(connection, compute, rows, plan, cutoff_us=cutoff_us, seed=settings.seed, progress=progress)
+    refuse_leaks(leaks, {*settings.allow_leaks, *allowed})
+    return Prepared(training_set, rows, young, open_rows, plan, scorecard, leaks)
+
+
+def judge_prepared(
+    prepared: Prepared,
+    settings: Settings,
+    *,
+    champion: Choices | None = None,
+    search_s: float = 0.0,
+    progress: Progress = lambda _: None,
+) -> Judgement:
+    """Judge the recipe and its peers on what was prepared, with the settings' capacity and seed."""
+    return judge(
+        prepared.rows,
+        prepared.plan,
+        prepared.scorecard,
+        capacity=settings.capacity,
+        champion=champion,
+        open_rows=prepared.open_rows,
+        search_s=search_s,
+        seed=settings.seed,
+        threads=settings.threads,
+        progress=progress,
     )
+
+
+def refit(
+    prepared: Prepared, judgement: Judgement, settings: Settings, *, progress: Progress = lambda _: None
+) -> Refit:
+    """Fit the judged recipe on all pairs, its choices frozen, and score today's open leads."""
+    strength = judgement.choices.strength
+    rows = completed(prepared.rows, prepared.young, at_us=prepared.cutoff_us, strength=strength)
+    progress(f"refitting on all {len(rows.spine):,} pairs")
+    full = SealedModel(fit_model(rows, judgement.choices, threads=settings.threads), judgement.choices.calibrator)
+    profile = _profile_model(prepared.rows, judgement, prepared.plan, settings, progress)
+    return Refit(full, profile, _probabilities(full, prepared.open_rows))
+
+
+def sealed(
+    prepared: Prepared, judgement: Judgement, refitted: Refit, settings: Settings, *, champion: Bundle | None
+) -> Trained:
+    """Seal and publish the bundle of a refit, and ask the gate whether it may be served.
+
+    A champion's grades and quantiles are inherited, so that an A stays an A.
+    """
+    bundle = _seal(prepared, judgement, refitted, settings, champion)
+    verdict = verdict_of(
+        judgement,
+        refitted.reference,
+        prepared.open_rows,
+        champion,
+        capacity=settings.capacity,
+        seed=settings.seed,
+        same=champion is not None and champion.digest == bundle.digest,
+    )
+    training_set = prepared.training_set
+    return Trained(
+        judgement,
+        bundle,
+        verdict,
+        champion is None,
+        training_set.counts,
+        prepared.plan,
+        prepared.cutoff_us,
+        training_set.digest,
+        judgement.predictions[MODEL],
+    )
+
+
+def champion_of(settings: Settings) -> Bundle | None:
+    """Return the bundle that serves now, None where there is none or it can no longer be read.
+
+    One that is damaged or of another format cannot be compared with; the next model is then judged as a first one.
+    """
+    folder = pointed_bundle(settings.bundles_dir)
+    try:
+        return Bundle.load(folder) if folder else None
+    except DataError:
+        return None
 
 
 def frames(table: pa.Table, catalogue: Catalogue) -> Rows:
@@ -135,38 +285,39 @@ def frames(table: pa.Table, catalogue: Catalogue) -> Rows:
 
 def _profile_model(rows: Rows, judgement: Judgement, plan: Plan, settings: Settings, progress: Progress) -> SealedModel:
     """Fit the model for leads whose events are not known: chosen on the same fit rows, from lead and account alone."""
-    catalogue = rows.catalogue.needing("lead", "account")
-    only = Rows(rows.frame[list(catalogue.names)], rows.spine, catalogue)
+    only = _profile_rows(rows)
     progress("choosing the profile-only model")
     choices = choose(only.take(judgement.split.fit), monthly_only=plan.judge_age_days is None, seed=settings.seed)
     return SealedModel(fit_model(only, choices, threads=settings.threads), choices.calibrator)
 
 
-def _open_probabilities(
-    connection: duckdb.DuckDBPyConnection,
-    compute: FeatureComputer,
-    catalogue: Catalogue,
-    full: SealedModel,
-    plan: Plan,
-    as_of_us: int,
-) -> NDArray[np.float64]:
-    if not open_leads(connection, as_of_us=as_of_us, goal=plan.goal):
+def _profile_rows(rows: Rows) -> Rows:
+    catalogue = rows.catalogue.needing("lead", "account")
+    return Rows(rows.frame[list(catalogue.names)], rows.spine, catalogue)
+
+
+def _open_rows(
+    connection: duckdb.DuckDBPyConnection, compute: FeatureComputer, catalogue: Catalogue, plan: Plan, as_of_us: int
+) -> Rows:
+    if open_leads(connection, as_of_us=as_of_us, goal=plan.goal):
+        return frames(compute(connection, catalogue), catalogue)
+    import pandas as pd
+
+    nobody: dict[str, list[Any]] = {"lead_id": [], "as_of_us": []}
+    return Rows(pd.DataFrame({name: [] for name in catalogue.names}), pd.DataFrame(nobody), catalogue)
+
+
+def _probabilities(model: SealedModel, rows: Rows) -> NDArray[np.float64]:
+    if rows.spine.empty:
         return np.empty(0)
-    rows = frames(compute(connection, catalogue), catalogue)
-    return predict(full.logit(full.model.encoding.tree_matrix(rows.frame)))
+    return predict(model.logit(model.model.encoding.tree_matrix(rows.frame)))
 
 
 def _seal(
-    rows: Rows,
-    training_set: TrainingSet,
-    judgement: Judgement,
-    full: SealedModel,
-    profile: SealedModel,
-    rest: tuple[Plan, Scorecard, Settings, NDArray[np.float64]],
+    prepared: Prepared, judgement: Judgement, refitted: Refit, settings: Settings, inherited: Bundle | None
 ) -> Bundle:
-    plan, scorecard, settings, reference = rest
-    judged = judgement.predictions[MODEL]
-    inherited = _champion(settings.bundles_dir)
+    plan, training_set = prepared.plan, prepared.training_set
+    judged, reference = judgement.predictions[MODEL], refitted.reference
     quantiles = inherited.quantiles if inherited else _quantiles(reference if len(reference) >= 100 else judged)
     thresholds = [(g.grade, g.at_least) for g in inherited.grades] if inherited else _thresholds(judged)
     about = {
@@ -175,31 +326,26 @@ def _seal(
         "horizon_days": plan.horizon_days,
         "timezone": settings.timezone,
         "cutoff": iso(from_us(training_set.cutoff_us)),
-        "newest_as_of": iso(from_us(int(rows.spine["as_of_us"].max()))),
+        "newest_as_of": iso(from_us(int(prepared.rows.spine["as_of_us"].max()))),
         "dataset": training_set.digest,
         "judged": {"rows": judgement.scoreboard.n, "wins": judgement.scoreboard.wins},
         "little_data": judgement.scoreboard.wins < _LITTLE_DATA_WINS,
         "choices": judgement.choices.as_dict(),
     }
+    interval = judged_interval(judgement.spine, judged, plan)
     with tempfile.TemporaryDirectory() as draft:
         bundle = seal(
             Path(draft),
             about=json.loads(json.dumps(about)),
             catalogue=training_set.catalogue,
-            scorecard=scorecard,
-            full=full,
-            profile=profile,
+            scorecard=prepared.scorecard,
+            full=with_certainty(refitted.full, prepared.rows, interval=interval),
+            profile=with_certainty(refitted.profile, _profile_rows(prepared.rows)),
             quantiles=quantiles,
             grades=_measured(thresholds, judged, judgement.y_obs),
             as_of_us=training_set.cutoff_us,
         )
         return Bundle.load(publish(bundle, settings.bundles_dir))
-
-
-def _champion(bundles: Path) -> Bundle | None:
-    """Return the bundle being served: later ones inherit its grades and quantiles, so that an A stays an A."""
-    folder = pointed_bundle(bundles)
-    return Bundle.load(folder) if folder else None
 
 
 def _quantiles(probabilities: NDArray[np.float64]) -> tuple[float, ...]:
@@ -218,24 +364,13 @@ def _measured(
     for grade, at_least in thresholds:
         inside = (probabilities >= at_least) & (probabilities < above)
         judged, won = int(inside.sum()), int(y_obs[inside].sum())
-        low, high = _wilson(won, judged)
+        low, high = wilson(won, judged) if judged else (None, None)
         rate = won / judged if judged else None
         grades.append(
             Grade(grade=grade, at_least=at_least, judged=judged, won=won, conversion=rate, low=low, high=high)
         )
         above = at_least
     return grades
-
-
-def _wilson(won: int, judged: int) -> tuple[float | None, float | None]:
-    """Return Wilson's 95 % interval of a rate (Wilson, 1927)."""
-    if not judged:
-        return None, None
-    z, rate = 1.959964, won / judged
-    centre = rate + z**2 / (2 * judged)
-    spread = z * math.sqrt(rate * (1 - rate) / judged + z**2 / (4 * judged**2))
-    scale = 1 + z**2 / judged
-    return max((centre - spread) / scale, 0.0), min((centre + spread) / scale, 1.0)
 
 
 def run_metrics(judgement: Judgement) -> Mapping[str, float]:
@@ -249,20 +384,23 @@ def run_metrics(judgement: Judgement) -> Mapping[str, float]:
     }
 
 
-def run_parameters(trained: Trained) -> Mapping[str, Any]:
+def run_parameters(
+    choices: Choices, plan: Plan, counts: SnapshotCounts, *, cutoff_us: int, features: int
+) -> Mapping[str, Any]:
     """Return what defines a run."""
-    choices: Choices = trained.judgement.choices
     return {
-        "cutoff": iso(from_us(trained.cutoff_us)),
-        "goal": trained.plan.goal,
-        "horizon_days": trained.plan.horizon_days,
+        "cutoff": iso(from_us(cutoff_us)),
+        "goal": plan.goal,
+        "horizon_days": plan.horizon_days,
         "alpha": choices.alpha,
         "strength": choices.strength,
         "trees": choices.trees,
+        "half_life_days": choices.half_life_days,
+        **{f"shape_{name}": value for name, value in asdict(choices.shape).items()},
         "platt_a": choices.calibrator.a,
         "platt_b": choices.calibrator.b,
         "forward_folds": choices.folds,
         "purged_folds": choices.purged,
-        "features": len(trained.bundle.catalogue.features),
-        **{f"pairs_{key}": value for key, value in asdict(trained.counts).items()},
+        "features": features,
+        **{f"pairs_{key}": value for key, value in asdict(counts).items()},
     }

@@ -39,7 +39,7 @@ HEAVY = frozenset(
 )
 COMMANDS = (
     *("init", "simulate", "import", "check", "features", "train", "promote", "rollback"),
-    *("serve", "explain", "demo"),
+    *("compare", "leakage", "recalibrate", "retrain", "scorecard", "serve", "explain", "demo"),
 )
 # Imported beside the declared distribution that brings and documents it.
 CARRIED = {"pydantic_core": "pydantic", "anyio": "starlette", "sqlalchemy": "mlflow"}

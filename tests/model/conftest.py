@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from data.clock import parse_moment, to_us
+from data.clock import parse_moment
 from data.importing import import_export
 from data.mapping import load_mapping
 from data.settings import Settings
 from data.simulator import simulate
 from data.warehouse import Warehouse
-from features.training_set import build_training_set, catalogue_of
-from training.run import frames, plan_of, scorecard_of, train
+from training.run import prepare, train
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from training.bundle import Bundle
     from training.recipe import Rows
-    from training.run import Trained
+    from training.run import Prepared, Trained
 
 CUTOFF = parse_moment("2026-11-01")
 
@@ -52,15 +51,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> SimulatedWorld:
 
 
 @pytest.fixture(scope="session")
-def world_rows(world: SimulatedWorld) -> Rows:
-    """The rows that the world's model was fitted on."""
-    cutoff_us = to_us(CUTOFF)
-    with world.warehouse.connect() as connection:
-        wanted = scorecard_of(world.settings).features()
-        catalogue = catalogue_of(connection, world.warehouse, cutoff_us=cutoff_us, timezone="UTC", wanted=wanted)
-        plan = plan_of(world.settings, world.warehouse)
-        built = build_training_set(connection, catalogue, plan, cutoff_us=cutoff_us)
-    return frames(built.table, catalogue)
+def world_prepared(world: SimulatedWorld) -> Prepared:
+    """What the world's training knew: matured pairs, younger ones, and the leads open at its cutoff."""
+    return prepare(world.warehouse, world.settings, as_of=CUTOFF)
+
+
+@pytest.fixture(scope="session")
+def world_rows(world_prepared: Prepared) -> Rows:
+    """The matured rows of the world."""
+    return world_prepared.rows
 
 
 @pytest.fixture(scope="session")

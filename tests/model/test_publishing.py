@@ -7,7 +7,6 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 
 from data.errors import DataError, RefusedError, UsageError
@@ -17,10 +16,9 @@ from serving.scorer import Scorer
 from tests.model.conftest import settings_in
 from training import publishing
 from training.bundle import Bundle, pointed_bundle
-from training.judging import MODEL
-from training.publishing import first_model_verdict, promote_version, publish_run, roll_back
+from training.gate import Decision, Verdict
+from training.publishing import promote_version, publish_run, roll_back
 from training.registry import Registry
-from training.scoreboard import Scoreboard, scoreboard
 from training.sealing import publish
 
 if TYPE_CHECKING:
@@ -32,18 +30,6 @@ if TYPE_CHECKING:
 
 # MLflow's own use of SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore:.*noload.*")
-
-
-def board_of(wins: int, *, better_than: tuple[str, ...] = ("prior", "scorecard")) -> Scoreboard:
-    """Return a scoreboard on which the model clearly beats some peers, and the others are as good as it is."""
-    rng = np.random.default_rng(0)
-    y_obs = np.repeat([1, 0], [wins, 3 * wins])
-    good = np.clip(0.25 + 0.5 * (y_obs - 0.25) + rng.normal(0, 0.05, len(y_obs)), 0.01, 0.99)
-    poor = np.full(len(y_obs), 0.25)
-    predictions = {MODEL: good, **{p: poor if p in better_than else good for p in ("prior", "scorecard")}}
-    return scoreboard(
-        y_obs, predictions, model=MODEL, clusters=np.arange(len(y_obs)), capacity=10, rng=rng, replicates=100
-    )
 
 
 @pytest.fixture(scope="session")
@@ -68,16 +54,22 @@ def settings(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def run_of(
-    world: SimulatedWorld, settings: Settings, *, name: str, board: Scoreboard | None = None, **about: Any
+    world: SimulatedWorld,
+    settings: Settings,
+    *,
+    name: str,
+    decision: Decision = "promote",
+    first: bool = True,
+    **about: Any,
 ) -> Trained:
-    """Return the world's run as if it had sealed a bundle of that name, published it and been judged like that."""
+    """Return the world's run as if it had sealed a bundle of that name, published it and met that verdict."""
     draft = settings.home / f"draft {name}"
     shutil.copytree(world.trained.bundle.folder, draft)
     manifest = json.loads((draft / "manifest.json").read_text("utf-8")) | {"name": name} | about
     (draft / "manifest.json").write_text(json.dumps(manifest))
     bundle = Bundle.load(publish(Bundle.load(draft), settings.bundles_dir))
     return replace(
-        world.trained, bundle=bundle, judgement=replace(world.trained.judgement, scoreboard=board or board_of(150))
+        world.trained, bundle=bundle, first=first, verdict=Verdict(decision, (), f"The gate says {decision}.")
     )
 
 
@@ -97,22 +89,13 @@ def test_the_first_model_that_beats_prior_and_rules_is_served(world: SimulatedWo
     assert Bundle.load(run.bundle.folder).digest == run.bundle.digest
 
 
-@pytest.mark.parametrize(
-    ("board", "because"),
-    [
-        (board_of(99), "99 judged wins, 100 are needed"),
-        (board_of(150, better_than=("prior",)), "not clearly better than the scorecard"),
-        (board_of(150, better_than=("scorecard",)), "not clearly better than the prior"),
-    ],
-    ids=["few wins", "no better than the rules", "no better than the prior"],
-)
-def test_a_first_model_that_does_not_deserve_it_waits_as_challenger(
-    world: SimulatedWorld, settings: Settings, board: Scoreboard, because: str
+@pytest.mark.parametrize("decision", ["keep", "by_hand"])
+def test_a_first_model_that_the_gate_does_not_promote_waits_as_challenger(
+    world: SimulatedWorld, settings: Settings, decision: Decision
 ) -> None:
-    assert first_model_verdict(board)[0] is False
-    told = publish_run(run_of(world, settings, name="poor", board=board), settings)
+    told = publish_run(run_of(world, settings, name="poor", decision=decision), settings)
     assert told["promoted"] is False
-    assert because in told["verdict"]
+    assert told["verdict"] == f"The gate says {decision}."
     assert aliases(settings) == (None, told["version"], None)
     assert pointed_bundle(settings.bundles_dir) is None
 
@@ -120,11 +103,24 @@ def test_a_first_model_that_does_not_deserve_it_waits_as_challenger(
 def test_a_later_model_waits_however_good_it_is(world: SimulatedWorld, settings: Settings) -> None:
     first = publish_run(run_of(world, settings, name="first"), settings)
     served = pointed_bundle(settings.bundles_dir)
-    second = publish_run(run_of(world, settings, name="second"), settings)
+    second = publish_run(run_of(world, settings, name="second", first=False), settings)
     assert second["promoted"] is False
-    assert "another model is served" in second["verdict"]
     assert aliases(settings) == (first["version"], second["version"], None)
     assert pointed_bundle(settings.bundles_dir) == served
+
+
+def test_in_the_monthly_run_a_promoted_challenger_replaces_the_champion_and_another_does_not(
+    world: SimulatedWorld, settings: Settings
+) -> None:
+    first = publish_run(run_of(world, settings, name="first"), settings)
+    poor = run_of(world, settings, name="poor", first=False, decision="keep")
+    kept = publish_run(poor, settings, may_replace=True)
+    assert aliases(settings) == (first["version"], kept["version"], None)
+    better = run_of(world, settings, name="better", first=False)
+    for _ in range(2):  # done again after a crash it comes to the same
+        told = publish_run(better, settings, may_replace=True)
+        assert aliases(settings) == (told["version"], kept["version"], first["version"])
+    assert pointed_bundle(settings.bundles_dir) == better.bundle.folder
 
 
 def test_registering_the_same_bundle_twice_keeps_one_version(world: SimulatedWorld, settings: Settings) -> None:
@@ -175,7 +171,7 @@ def test_a_promotion_needs_a_reason_and_a_version_that_exists(world: SimulatedWo
 def test_below_forty_wins_or_forty_others_the_rules_answer(
     world: SimulatedWorld, settings: Settings, wins: int, rows: int, allowed: bool
 ) -> None:
-    run = run_of(world, settings, name="few", board=board_of(50), judged={"rows": rows, "wins": wins})
+    run = run_of(world, settings, name="few", decision="by_hand", judged={"rows": rows, "wins": wins})
     version = publish_run(run, settings)["version"]
     if allowed:
         promote_version(settings, version, reason="tried out")
@@ -232,3 +228,4 @@ def test_a_record_names_what_it_was_made_of(world: SimulatedWorld, settings: Set
     assert tags["catalogue"].startswith("sha256:")
     kept = {path.name for path in (settings.mlruns / "artifacts").rglob("*") if path.is_file()}
     assert {"manifest.json", "golden.json", "gain.svg", "scoreboard.json"} <= kept
+    assert {"scoreboard.parquet", "judged.parquet"} <= kept

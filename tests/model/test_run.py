@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -16,14 +15,17 @@ from data.warehouse import Warehouse
 from tests.model.conftest import CUTOFF, settings_in
 from training.bundle import Bundle, pointed_bundle
 from training.judging import MODEL
-from training.run import _measured, _thresholds, _wilson, frames, plan_of, run_metrics, run_parameters, train
+from training.recipe import log_odds
+from training.run import _measured, _thresholds, frames, plan_of, run_metrics, run_parameters, train
 from training.sealing import point_at
+from training.young import completed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.model.conftest import SimulatedWorld
     from training.recipe import Rows
+    from training.run import Prepared
 
 
 def test_the_run_serves_nothing_by_itself(world: SimulatedWorld) -> None:
@@ -48,12 +50,14 @@ def as_iso(us: int) -> str:
     return iso(from_us(us))
 
 
-def test_the_shipped_model_is_fitted_on_all_matured_pairs_and_the_judged_one_is_not(
-    world: SimulatedWorld, world_rows: Rows
+def test_the_shipped_model_is_fitted_on_all_pairs_and_the_judged_one_is_not(
+    world: SimulatedWorld, world_prepared: Prepared
 ) -> None:
-    sealed = world.trained.bundle.full
-    rate = float(world_rows.y_obs.mean())
-    assert sealed.model.base == pytest.approx(math.log(rate / (1 - rate)))
+    sealed, choices = world.trained.bundle.full, world.trained.judgement.choices
+    cutoff_us, world_rows = world.trained.cutoff_us, world_prepared.rows
+    whole = completed(world_rows, world_prepared.young, at_us=cutoff_us, strength=choices.strength)
+    assert len(whole.spine) > len(world_rows.spine)
+    assert sealed.model.base == pytest.approx(log_odds(whole.decayed(choices.half_life_days)))
     judged = world_rows.take(world.trained.judgement.split.judged)
     refitted = 1 / (1 + np.exp(-sealed.logit(sealed.model.encoding.tree_matrix(judged.frame))))
     assert np.abs(refitted - world.trained.judged_probabilities).max() > 1e-3
@@ -105,16 +109,12 @@ def test_grades_tell_the_conversion_measured_in_each_with_its_interval() -> None
         assert 0 <= grade.low <= grade.conversion <= grade.high <= 1
 
 
-@pytest.mark.parametrize(("won", "judged"), [(0, 10), (10, 10), (3, 40), (500, 1000)])
-def test_wilsons_interval_is_scipys(won: int, judged: int) -> None:
-    from scipy.stats import binomtest
-
-    peer = binomtest(won, judged).proportion_ci(0.95, method="wilson")
-    assert _wilson(won, judged) == pytest.approx((peer.low, peer.high), abs=1e-6)
-
-
 def test_metrics_and_parameters_name_every_method_and_choice(world: SimulatedWorld) -> None:
-    metrics, parameters = run_metrics(world.trained.judgement), run_parameters(world.trained)
+    trained = world.trained
+    metrics = run_metrics(trained.judgement)
+    parameters = run_parameters(
+        trained.judgement.choices, trained.plan, trained.counts, cutoff_us=trained.cutoff_us, features=3
+    )
     board = world.trained.judgement.scoreboard
     assert metrics[f"{MODEL}.log_loss"] == board.figure(MODEL, "log_loss")["value"]
     assert metrics["odoo_without_stage.roc_auc.low"] == board.figure("odoo without stage", "roc_auc")["low"]
