@@ -10,7 +10,7 @@ import pytest
 from data.clock import parse_moment
 from data.importing import import_export
 from data.mapping import load_mapping
-from data.settings import Settings
+from data.settings import Plan, Settings
 from data.simulator import simulate
 from data.warehouse import Warehouse
 from training.run import prepare, train
@@ -35,9 +35,10 @@ class SimulatedWorld:
     trained: Trained
 
 
-def settings_in(home: Path) -> Settings:
-    """Return settings that keep everything below one folder."""
-    return Settings(home=home, mlruns=home / "mlruns", query_threads=1)
+def settings_in(home: Path, *, judge_from: str | None = None) -> Settings:
+    """Return settings that keep everything below one folder; with `judge_from` fewer cross-sections are judged."""
+    plan = None if judge_from is None else Plan(judge_from=judge_from)
+    return Settings(home=home, mlruns=home / "mlruns", query_threads=1, plan=plan)
 
 
 @pytest.fixture(scope="session")

@@ -62,9 +62,10 @@ def test_the_margin_is_the_mixture_of_the_design_document(alpha: float) -> None:
     np.testing.assert_allclose(model.margin(matrix), expected, atol=1e-12)
 
 
-def test_zero_trees_and_alpha_zero_leave_the_win_rate() -> None:
+def test_zero_trees_and_alpha_zero_leave_the_weighted_win_rate() -> None:
     model = fitted(0.0, 0)
-    rate = synthetic_rows(900, seed=11).y_obs.mean()
+    rows = synthetic_rows(900, seed=11).decayed(Choices().half_life_days)
+    rate = np.average(rows.y_obs, weights=rows.weights)
     np.testing.assert_allclose(1 / (1 + np.exp(-model.margin(matrix_of(model, leads())))), rate, atol=1e-12)
 
 

@@ -1,0 +1,102 @@
+"""Month after month without a person: retrained, gated and served; what was promised beside what came true.
+
+Scaled down to two months of a small team; `make evidence` runs twelve months of 8,000 leads and leaves a picture and a
+table in `var/evidence`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from data.clock import parse_moment, to_us
+from data.importing import import_export
+from data.mapping import load_mapping
+from data.simulator import simulate
+from data.warehouse import Warehouse
+from features.snapshots import open_leads
+from features.sql import compute_features
+from tests.model.conftest import CUTOFF, settings_in
+from tests.reference.worlds import EVIDENCE
+from training.bundle import Bundle, pointed_bundle
+from training.publishing import promote_version
+from training.retrain import retrain
+from training.rolling_pictures import draw_monthly_calibration, monthly_rates
+from training.run import frames
+
+# MLflow's own use of SQLAlchemy.
+pytestmark = [pytest.mark.filterwarnings("ignore:.*noload.*"), pytest.mark.xdist_group("months")]
+LEADS = 8000 if EVIDENCE else 1200
+# The last of these lists has come true by the end of the export.
+MONTHS = pd.date_range("2025-08-01", "2026-07-01", freq="MS")[-(12 if EVIDENCE else 2) :]
+
+
+@pytest.fixture(scope="module")
+def year(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """What each month decided, and every open lead of each month with its promise and what became of it."""
+    folder = tmp_path_factory.mktemp("year")
+    report = simulate(leads=LEADS, seed=12, out=folder / "simulated", end=CUTOFF, months=36)
+    settings = settings_in(folder / "home")
+    import_export(report.export, load_mapping(report.export / "mapping.yaml"), Warehouse(settings.warehouse_dir))
+    truth = pq.read_table(report.truth / "snapshots.parquet").to_pandas()
+    truth = truth[truth["kind"] == "monthly"]
+    decided, lists = [], []
+    for month in MONTHS:
+        outcome = retrain(settings, as_of=f"{month:%Y-%m-%d}")
+        if pointed_bundle(settings.bundles_dir) is None:
+            promote_version(settings, outcome.version, reason="the first of the year")
+        decided.append({"month": f"{month:%Y-%m}", "decision": outcome.decision, "sentence": outcome.sentence})
+        asked = asked_in(settings, f"{month:%Y-%m-%d}")
+        came = truth[truth["as_of"] == month.tz_localize("UTC")]
+        lists.append(asked.merge(came[["lead_id", "won_90d", "probability_90d"]], on="lead_id"))
+    return decided, pd.concat(lists, ignore_index=True)
+
+
+def asked_in(settings: Any, as_of: str) -> pd.DataFrame:
+    """Return today's open leads with what the served bundle says of them."""
+    folder = pointed_bundle(settings.bundles_dir)
+    assert folder is not None
+    bundle = Bundle.load(folder)
+    with Warehouse(settings.warehouse_dir).connect() as connection:
+        open_leads(connection, as_of_us=to_us(parse_moment(as_of)))
+        rows = frames(compute_features(connection, bundle.catalogue), bundle.catalogue)
+    logit = bundle.full.logit(bundle.full.model.encoding.tree_matrix(rows.frame))
+    ranges = [bundle.interval(float(value)) or (np.nan, np.nan) for value in logit]
+    low, high = np.array(ranges).T
+    promised = 1 / (1 + np.exp(-logit))
+    return pd.DataFrame(
+        {"lead_id": rows.spine["lead_id"], "month": as_of[:7], "promised": promised, "low": low, "high": high}
+    )
+
+
+def test_every_month_ends_with_a_verdict_and_a_served_model(
+    year: tuple[list[dict[str, Any]], pd.DataFrame],
+) -> None:
+    decided, asked = year
+    assert [one["month"] for one in decided] == [f"{month:%Y-%m}" for month in MONTHS]
+    assert {one["decision"] for one in decided} <= {"promote", "keep", "by_hand"}
+    assert set(asked["month"]) == {one["month"] for one in decided}
+
+
+def test_what_was_promised_over_the_months_is_about_what_came_true(
+    year: tuple[list[dict[str, Any]], pd.DataFrame],
+) -> None:
+    decided, asked = year
+    ratio = asked["promised"].sum() / asked["won_90d"].sum()
+    allowed = (0.8, 1.25) if EVIDENCE else (0.4, 2.5)  # of a few dozen wins a ratio says little
+    rates = monthly_rates(
+        asked["won_90d"].to_numpy(np.int64), asked["promised"].to_numpy(), asked["month"].to_numpy(object)
+    )
+    if EVIDENCE:
+        folder = Path("var/evidence")
+        folder.mkdir(parents=True, exist_ok=True)
+        draw_monthly_calibration(rates, folder / "twelve_months.svg", title="Twelve months: promised and realised")
+        (folder / "twelve_months.json").write_text(json.dumps({"decided": decided, "ratio": ratio}, indent=1))
+        asked.to_parquet(folder / "twelve_months.parquet")
+    assert allowed[0] < ratio < allowed[1]
