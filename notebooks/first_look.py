@@ -57,7 +57,7 @@ missing
 # %%
 logit = bundle.full.logit(bundle.full.model.encoding.tree_matrix(rows.frame))
 best = int(logit.argmax())
-answer = bundle.answer_values(rows.frame.iloc[best].to_dict())
+answer = bundle.answer_values({str(name): value for name, value in rows.frame.iloc[best].items()})
 reasons = pd.Series(dict(answer.groups)).sort_values(key=abs, ascending=False)
 assert abs(answer.base_logit + reasons.sum() - answer.logit) < 1e-6
 reasons.head(10).round(3)
