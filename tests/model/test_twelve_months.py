@@ -32,7 +32,7 @@ from training.run import frames
 
 # MLflow's own use of SQLAlchemy.
 pytestmark = [pytest.mark.filterwarnings("ignore:.*noload.*"), pytest.mark.xdist_group("months")]
-LEADS = 8000 if EVIDENCE else 1200
+LEADS, HISTORY = (8000, 36) if EVIDENCE else (2000, 24)
 # The last of these lists has come true by the end of the export.
 MONTHS = pd.date_range("2025-08-01", "2026-07-01", freq="MS")[-(12 if EVIDENCE else 2) :]
 
@@ -41,7 +41,7 @@ MONTHS = pd.date_range("2025-08-01", "2026-07-01", freq="MS")[-(12 if EVIDENCE e
 def year(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """What each month decided, and every open lead of each month with its promise and what became of it."""
     folder = tmp_path_factory.mktemp("year")
-    report = simulate(leads=LEADS, seed=12, out=folder / "simulated", end=CUTOFF, months=36)
+    report = simulate(leads=LEADS, seed=12, out=folder / "simulated", end=CUTOFF, months=HISTORY)
     settings = settings_in(folder / "home")
     import_export(report.export, load_mapping(report.export / "mapping.yaml"), Warehouse(settings.warehouse_dir))
     truth = pq.read_table(report.truth / "snapshots.parquet").to_pandas()
