@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -149,6 +149,7 @@ def judged_as(
         groups=_groups(rows, split, judged),
         periods=judged.spine["as_of_us"].to_numpy() if monthly else None,
     )
+    board = replace(board, caveats=(*board.caveats, *_sampled(rows, split)))
     return Judgement(board, choices, split, judged.spine, judged.frame, predictions, open_predictions, monthly)
 
 
@@ -225,6 +226,14 @@ def _groups(rows: Rows, split: JudgeSplit, judged: Rows) -> Mapping[str, NDArray
     unseen = ~seen[split.judged]
     own = {"leads unseen in fitting": unseen} if unseen.any() and not unseen.all() else {}
     return {**own, **segments_of(judged.frame, judged.spine)}
+
+
+def _sampled(rows: Rows, split: JudgeSplit) -> tuple[str, ...]:
+    """Say where a method did not learn from all rows that were there."""
+    there = int((rows.spine["as_of_us"].to_numpy() < split.origins[-1].at_us).sum())
+    if there <= _JUDGING_ROWS:
+        return ()
+    return (f"at each origin every method learnt from whole accounts with about {_JUDGING_ROWS:,} pairs in all",)
 
 
 def _of_open(model: SealedModel, rows: Rows | None) -> Floats:

@@ -20,7 +20,7 @@ from data.clock import DAY_US
 from features.catalogue import build_catalogue
 from features.memory import Evaluator, EventFact, LeadFacts
 from features.words import EVENT_TYPES
-from tests.benchmarks import event_log
+from tests.benchmarks import event_log, retrain
 from tests.benchmarks.measure import Measured, against
 
 __all__ = ["BENCHMARKS"]
@@ -126,11 +126,35 @@ def growth_2m_20m() -> Measured:
     )
 
 
+def month() -> Measured:
+    """Measure `clew retrain` on 100,000 leads and 5 million events against a script that only fits and judges."""
+    folder = Path(tempfile.mkdtemp(prefix="clew-bench-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    counts = retrain.make_home(folder)
+    ours, peer = retrain.run("clew", folder), retrain.run("script", folder)
+    ratio = peer["seconds"] / ours["seconds"]
+    return Measured(
+        value=ours["seconds"],
+        unit="s",
+        peer=peer["seconds"],
+        ratio=ratio,
+        n=1,
+        spread=(ratio, ratio),
+        also={
+            "leads": counts["leads"],
+            "events": counts["events"],
+            "peak_gib": ours["peak_bytes"] / 2**30,
+            "peer_peak_gib": peer["peak_bytes"] / 2**30,
+        },
+    )
+
+
 BENCHMARKS: Mapping[str, Callable[[], Measured]] = MappingProxyType(
     {
         "features.growth_2m_20m": growth_2m_20m,
         "features.one_lead": one_lead,
         "features.sql_vs_handwritten": sql_vs_handwritten,
         "features.sql_vs_pandas": sql_vs_pandas,
+        "training.retrain": month,
     }
 )

@@ -30,16 +30,16 @@ KEYS = {
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A folder with a `clew` that only says how it was called."""
-    stub = tmp_path / ".venv" / "bin" / "clew"
-    stub.parent.mkdir(parents=True)
-    stub.write_text('#!/bin/sh\necho "$@"\n')
-    stub.chmod(0o755)
+    """A folder with a `clew` that only says how it was called: what a schedule calls is tested, not a training."""
+    echoing = tmp_path / ".venv" / "bin" / "clew"
+    echoing.parent.mkdir(parents=True)
+    echoing.write_text('#!/bin/sh\necho "$@"\n')
+    echoing.chmod(0o755)
     return tmp_path
 
 
 def told_by(command: str, home: Path, **env: str) -> str:
-    """Run a command of an example in the stub's folder; return what `clew` was called with."""
+    """Run a command of an example in that folder; return what `clew` was called with."""
     here = command.replace("/srv/clew", str(home))
     given = {"PATH": os.environ["PATH"], **env}
     return subprocess.run(

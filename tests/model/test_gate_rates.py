@@ -90,7 +90,8 @@ def test_the_same_recipe_is_promoted_however_much_months_differ() -> None:
     assert rates("same recipe, months differ", wins=200, times=15)["promote"] >= 0.8
 
 
-@pytest.mark.skipif(not EVIDENCE, reason="evidence: CLEW_EVIDENCE=1")
+# 5,000 draws take minutes; the two tests above hold the ends of the table on every run.
+@pytest.mark.skipif(not EVIDENCE, reason="the whole table takes minutes: run `make evidence`")
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(("wins", "times"), [(115, 120), (300, 80), (1000, 40)])
 def test_the_table_of_measured_rates(case: str, wins: int, times: int, capsys: pytest.CaptureFixture[str]) -> None:
