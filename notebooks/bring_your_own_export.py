@@ -18,7 +18,7 @@ from data.mapping import load_mapping
 from data.settings import load_settings
 from data.simulator import simulate
 from data.warehouse import Warehouse
-from training.leakage import find_leaks_in
+from training.leaks.finder import find_leaks_in
 from training.run import train
 
 HOME = load_settings().home / "own-export"

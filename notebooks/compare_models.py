@@ -15,10 +15,10 @@ import pandas as pd
 from data.clock import from_us, parse_moment, to_us
 from data.settings import load_settings
 from features.profile import months_back
-from training.bundle import Bundle, pointed_bundle
-from training.comparing import compare_runs, judge_as_of, log_comparison
-from training.rolling_pictures import monthly_figures, monthly_rates, segment_differences
-from training.segments import months_of
+from training.bundles.bundle import Bundle, pointed_bundle
+from training.evaluation.comparing import compare_runs, judge_as_of, log_comparison
+from training.evaluation.rolling_pictures import monthly_figures, monthly_rates, segment_differences
+from training.evaluation.segments import months_of
 
 settings = load_settings()
 folder = pointed_bundle(settings.bundles_dir)

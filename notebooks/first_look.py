@@ -14,7 +14,7 @@ from data.settings import load_settings
 from data.warehouse import Warehouse
 from features.snapshots import open_leads
 from features.sql import compute_features
-from training.bundle import Bundle, pointed_bundle
+from training.bundles.bundle import Bundle, pointed_bundle
 from training.run import frames
 
 settings = load_settings()

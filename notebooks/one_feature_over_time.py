@@ -15,10 +15,10 @@ from data.warehouse import Warehouse
 from features.engine import feature_computer
 from features.profile import months_back, photograph_months, profile_features
 from features.reading import reads_of, window_of
-from training.bundle import Bundle, pointed_bundle
-from training.metrics import wilson
+from training.bundles.bundle import Bundle, pointed_bundle
+from training.evaluation.metrics import wilson
+from training.evaluation.segments import months_of
 from training.run import prepare
-from training.segments import months_of
 
 FEATURE = "whitepaper_downloads_30d"
 MONTHS = 6

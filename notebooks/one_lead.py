@@ -20,7 +20,7 @@ from features.sql import compute_features
 from serving.facts import custom_kinds, to_facts
 from serving.payload import parse_item
 from serving.requests import request_of
-from training.bundle import Bundle, pointed_bundle
+from training.bundles.bundle import Bundle, pointed_bundle
 from training.run import frames
 
 settings = load_settings()

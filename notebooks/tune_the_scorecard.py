@@ -12,15 +12,15 @@ from data.clock import parse_moment
 from data.settings import load_settings
 from data.warehouse import Warehouse
 from features.scorecard import load_scorecard
-from training.bundle import Bundle, pointed_bundle
-from training.judged import read_judged
-from training.judging import MODEL, predict
-from training.registry import Registry
-from training.rules_disagreements import disagreements, sides_of
-from training.rules_file import write_suggestion
-from training.rules_history import list_moments
-from training.rules_review import review_scorecard
-from training.rules_suggest import CURRENT, SUGGESTED, suggest_scorecard
+from training.bundles.bundle import Bundle, pointed_bundle
+from training.bundles.registry import Registry
+from training.evaluation.judged import read_judged
+from training.evaluation.judging import MODEL, predict
+from training.rules.disagreements import disagreements, sides_of
+from training.rules.file import write_suggestion
+from training.rules.history import list_moments
+from training.rules.review import review_scorecard
+from training.rules.suggest import CURRENT, SUGGESTED, suggest_scorecard
 from training.run import prepare
 
 settings = load_settings()

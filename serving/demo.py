@@ -149,7 +149,7 @@ def end_of_data(settings: Settings) -> datetime:
 
 def _promoted_by_hand(trained: Trained, settings: Settings, version: str) -> bool:
     """Promote a model for which the gate wants a person; tell whether it is served now."""
-    from training.publishing import promote_version
+    from training.bundles.publishing import promote_version
 
     if trained.verdict.decision != "by_hand":
         return False
@@ -217,8 +217,8 @@ def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _report(trained: Trained, settings: Settings, answers: list[dict[str, Any]], home: Path) -> Path:
-    from training.publishing import report_pictures
-    from training.report import ExplainedLead, Reason, ReportContent, write_report
+    from training.bundles.publishing import report_pictures
+    from training.evaluation.report import ExplainedLead, Reason, ReportContent, write_report
 
     board = trained.judgement.scoreboard
     first = answers[0]

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Literal
 
 from data.errors import ClewError, DataError
 from serving.lean import leave_out_training
-from training.bundle import Bundle, pointed_bundle
-from training.sealing import point_at
+from training.bundles.bundle import Bundle, pointed_bundle
+from training.bundles.sealing import point_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from features.catalogue import Catalogue, Feature
     from features.memory import Attribute
     from features.words import Language
-    from training.bundle import Answer
+    from training.bundles.bundle import Answer
 
 __all__ = ["MOST_REASONS", "ReasonTeller", "format_number"]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from features.scorecard import Condition, RulesResult, Scorecard
     from features.words import Language
-    from training.bundle import Answer, Bundle
+    from training.bundles.bundle import Answer, Bundle
 
 __all__ = ["Agreement", "Scorer", "agreement", "rules_catalogue"]
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from data.console import console, next_steps, print_json, sentences, step
-from training.compare_command import compare
-from training.leakage_command import leakage
-from training.recalibrate_command import recalibrate
-from training.retrain_command import retrain
-from training.rules_command import scorecard
+from training.certainty.recalibrate_command import recalibrate
+from training.evaluation.compare_command import compare
+from training.leaks.command import leakage
+from training.monthly.command import retrain
+from training.rules.command import scorecard
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from data.settings import Settings
+    from training.evaluation.scoreboard import Scoreboard
     from training.run import Trained
-    from training.scoreboard import Scoreboard
 
 __all__ = ["register", "run_training", "show_scoreboard"]
 
@@ -90,7 +90,7 @@ def run_training(
 ) -> tuple[Trained, dict[str, Any]]:
     """Train with progress shown, register the run, and promote a first model that deserves it."""
     from data.warehouse import Warehouse
-    from training.publishing import publish_run
+    from training.bundles.publishing import publish_run
     from training.run import train as run
 
     with step(f"training as of {as_of:%Y-%m-%d}") as tell:
@@ -109,7 +109,7 @@ def run_training(
 
 def show_scoreboard(board: Scoreboard) -> None:
     """Print the scoreboard; a narrow screen gets the figures that decide."""
-    from training.scoreboard_table import metrics_for
+    from training.evaluation.scoreboard_table import metrics_for
 
     out = console()
     out.print(board.table(metrics=metrics_for(out.width)))
@@ -129,8 +129,8 @@ def promote(
 ) -> None:
     """Serve a version from now on; the one served so far becomes `previous`."""
     from data.settings import load_settings
-    from training.publishing import promote_version
-    from training.registry import Registry
+    from training.bundles.publishing import promote_version
+    from training.bundles.registry import Registry
 
     settings = load_settings()
     with step(f"promoting version {version}"):
@@ -145,7 +145,7 @@ def promote(
 def rollback() -> None:
     """Serve the previous version again."""
     from data.settings import load_settings
-    from training.publishing import roll_back
+    from training.bundles.publishing import roll_back
 
     with step("rolling back"):
         version, target = roll_back(load_settings())

@@ -23,16 +23,16 @@ from features.own import own_features
 from features.scorecard import Scorecard, load_scorecard
 from features.snapshots import SnapshotCounts, open_leads
 from features.training_set import TrainingSet, build_training_set, catalogue_of, first_as_of
-from training.bundle import Bundle, Grade, SealedModel, pointed_bundle
-from training.certainty import judged_interval, with_certainty
-from training.choosing import choose
-from training.judging import MODEL, Judgement, judge, predict
-from training.leakage import LeakReport, leaks_of, refuse_leaks
-from training.metrics import wilson
-from training.recipe import Choices, Rows, fit_model
-from training.sealing import publish, seal
-from training.verdict import verdict_of
-from training.young import as_known, completed
+from training.bundles.bundle import Bundle, Grade, SealedModel, pointed_bundle
+from training.bundles.sealing import publish, seal
+from training.certainty.measure import judged_interval, with_certainty
+from training.evaluation.judging import MODEL, Judgement, judge, predict
+from training.evaluation.metrics import wilson
+from training.gating.verdict import verdict_of
+from training.leaks.finder import LeakReport, leaks_of, refuse_leaks
+from training.learning.choosing import choose
+from training.learning.recipe import Choices, Rows, fit_model
+from training.learning.young import as_known, completed
 
 if TYPE_CHECKING:
     import duckdb
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from data.warehouse import Warehouse
-    from training.gate import Verdict
+    from training.gating.gate import Verdict
 
 __all__ = [
     "Prepared",

@@ -42,7 +42,7 @@ def run(way: str, folder: Path) -> dict[str, Any]:
 def by_clew(folder: Path) -> dict[str, Any]:
     """Run the whole month: checks, leak finder, features, six origins, gate, bundle, MLflow."""
     from data.settings import Settings
-    from training.retrain import retrain
+    from training.monthly.retrain import retrain
 
     home = folder / "home"
     outcome = retrain(Settings(home=home, mlruns=home / "mlruns", query_threads=2), as_of=AS_OF)
@@ -58,10 +58,10 @@ def by_script(folder: Path) -> dict[str, Any]:
 
     from data.settings import Plan
     from features.catalogue import Catalogue
-    from training.judging import columns_of
-    from training.peers import LightGBMDefaults, Logistic
+    from training.evaluation.judging import columns_of
+    from training.evaluation.peers import LightGBMDefaults, Logistic
+    from training.learning.splits import judge_split
     from training.run import frames
-    from training.splits import judge_split
 
     kept = next((folder / "home" / "retrain").glob("*/pairs.parquet"))
     told = json.loads(kept.with_name("prepared.json").read_text("utf-8"))

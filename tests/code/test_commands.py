@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-import training.publishing
+import training.bundles.publishing
 from data.settings import load_settings
 from data.warehouse import Warehouse, file_sha256
 from tests.commands import CommandLine, Ran
@@ -208,7 +208,7 @@ def test_a_promotion_below_the_least_number_of_wins_ends_with_3_and_serves_nothi
 def test_promote_and_rollback_change_what_is_served_and_back(
     team: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training.publishing, "_LEAST_BY_HAND", 1)
+    monkeypatch.setattr(training.bundles.publishing, "_LEAST_BY_HAND", 1)
     current = team.settings().bundles_dir / "current"
     again = team("promote", 1, "--reason", "once more")
     assert again.code == 0

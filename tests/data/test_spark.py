@@ -433,7 +433,8 @@ def test_nothing_of_spark_is_imported_unless_it_is_asked_for(tmp_path: Path) -> 
     warehouse_of(tmp_path / "warehouse", random_world(1, leads=4, events=10, outcomes=0).tables)
     script = (
         "import json, sys, clew\n"
-        "import features.engine, features.training_set, training.batch, training.run, training.spark_scoring\n"
+        "import features.engine, features.training_set, training.run\n"
+        "import training.bundles.batch, training.bundles.spark_scoring\n"
         "sys.argv = ['clew', 'features', '--as-of', '2026-03-01']\n"
         "try:\n    clew.main()\nexcept SystemExit as ended:\n    assert not ended.code, ended.code\n"
         "print(json.dumps(sorted(sys.modules)))"

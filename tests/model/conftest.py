@@ -18,8 +18,8 @@ from training.run import prepare, train
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from training.bundle import Bundle
-    from training.recipe import Rows
+    from training.bundles.bundle import Bundle
+    from training.learning.recipe import Rows
     from training.run import Prepared, Trained
 
 CUTOFF = parse_moment("2026-11-01")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.gate import JudgedRows, OpenLeads
+from training.gating.gate import JudgedRows, OpenLeads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,9 +10,9 @@ import numpy as np
 
 from data.settings import Plan
 from tests.model.rows import synthetic_rows
-from training.judging import MODEL, Judgement, judged_as
-from training.recipe import Choices
-from training.splits import judge_split
+from training.evaluation.judging import MODEL, Judgement, judged_as
+from training.learning.recipe import Choices
+from training.learning.splits import judge_split
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,9 +15,9 @@ import pandas as pd
 from data.clock import DAY_US
 from features.catalogue import Catalogue
 from tests.model.rows import categorical, numeric
-from training.leak_material import Context
-from training.leakage import LeakReport, find_leaks
-from training.recipe import Rows
+from training.leaks.finder import LeakReport, find_leaks
+from training.leaks.material import Context
+from training.learning.recipe import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ import pandas as pd
 from data.clock import DAY_US
 from features.catalogue import Catalogue, Feature, LeadAttribute
 from features.words import Words
-from training.recipe import Rows
+from training.learning.recipe import Rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

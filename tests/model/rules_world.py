@@ -10,7 +10,7 @@ import pandas as pd
 from features.catalogue import Catalogue
 from features.scorecard import SENIORITY, Scorecard, read_scorecard
 from tests.model.rows import categorical, numeric, spine_of
-from training.recipe import Rows
+from training.learning.recipe import Rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,11 +12,11 @@ import pytest
 from data.errors import DataError
 from features.memory import evaluate
 from tests.service.bundles import AS_OF_US, random_facts, small_bundle
-from training.batch import answer_schema, score_table
+from training.bundles.batch import answer_schema, score_table
 
 if TYPE_CHECKING:
     from features.memory import Values
-    from training.bundle import Answer, Bundle
+    from training.bundles.bundle import Answer, Bundle
 
 ROWS = 1000
 

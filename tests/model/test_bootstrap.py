@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from data.errors import DataError, UsageError
-from training import metrics as m
-from training.bootstrap import _discrimination, _Ranked, cluster_codes, cluster_weights, paired_bootstrap
+from training.evaluation import metrics as m
+from training.evaluation.bootstrap import _discrimination, _Ranked, cluster_codes, cluster_weights, paired_bootstrap
 
 LEVEL = 0.95
 
@@ -216,7 +216,7 @@ def test_a_slope_that_has_not_settled_is_not_given_out(monkeypatch: pytest.Monke
     y_obs, p = logistic_rows(np.random.default_rng(8), 60)
     given = {"clusters": np.arange(60), "capacity": 5, "replicates": 40}
     settled = paired_bootstrap(y_obs, {"a": p}, rng=np.random.default_rng(0), **given)  # type: ignore[arg-type]
-    monkeypatch.setattr("training.bootstrap._MAX_NEWTON", 1)
+    monkeypatch.setattr("training.evaluation.bootstrap._MAX_NEWTON", 1)
     hasty = paired_bootstrap(y_obs, {"a": p}, rng=np.random.default_rng(0), **given)  # type: ignore[arg-type]
     one, other = (drawn.draws[:, 0, drawn.metrics.index("calibration_slope")] for drawn in (settled, hasty))
     assert np.isnan(other).sum() > np.isnan(one).sum()

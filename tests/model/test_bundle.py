@@ -17,16 +17,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import training.bundle
+import training.bundles.bundle
 from data.errors import DataError
 from features.catalogue import Catalogue
 from features.memory import EventFact, LeadFacts
-from training.bundle import Bundle, content_hash, facts_from_json, facts_to_json, folder_name, pointed_bundle
-from training.sealing import point_at, publish
+from training.bundles.bundle import Bundle, content_hash, facts_from_json, facts_to_json, folder_name, pointed_bundle
+from training.bundles.sealing import point_at, publish
 
 if TYPE_CHECKING:
     from tests.model.conftest import SimulatedWorld
-    from training.recipe import Rows
+    from training.learning.recipe import Rows
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,7 +49,7 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> None:
     def parsed(*_: object) -> None:
         raise AssertionError("a model was parsed")
 
-    monkeypatch.setattr(training.bundle, "_read_model", parsed)
+    monkeypatch.setattr(training.bundles.bundle, "_read_model", parsed)
     monkeypatch.setattr(Catalogue, "model_validate_json", parsed)
 
 
@@ -68,7 +68,7 @@ def rewrite(folder: Path, name: str, change: Callable[[str], str]) -> None:
 
 def test_a_bundle_answers_without_mlflow_shap_pandas_and_scikit_learn(sealed: Bundle) -> None:
     code = (
-        "import sys; from pathlib import Path; from training.bundle import Bundle\n"
+        "import sys; from pathlib import Path; from training.bundles.bundle import Bundle\n"
         "for name in ('mlflow', 'shap', 'pandas', 'sklearn', 'great_expectations'): sys.modules[name] = None\n"
         "Bundle.load(Path(sys.argv[1])).recheck(); print('answered')"
     )
@@ -80,7 +80,7 @@ def test_a_bundle_answers_without_mlflow_shap_pandas_and_scikit_learn(sealed: Bu
 
 def test_importing_the_bundle_imports_neither_pandas_nor_a_learner() -> None:
     code = (
-        "import sys, training.bundle\n"
+        "import sys, training.bundles.bundle\n"
         "print([m for m in ('mlflow', 'shap', 'pandas', 'sklearn', 'lightgbm', 'duckdb') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -285,7 +285,7 @@ def bare() -> Bundle:
     """Return a bundle of which only quantiles and grades are ever asked."""
     quantiles = tuple((np.arange(1, 100) / 100).tolist())
     grades = tuple(
-        training.bundle.Grade(grade=g, at_least=p, judged=1, won=0, conversion=0, low=0, high=1)
+        training.bundles.bundle.Grade(grade=g, at_least=p, judged=1, won=0, conversion=0, low=0, high=1)
         for g, p in (("A", 0.9), ("B", 0.7), ("C", 0.4), ("D", 0.0))
     )
     rest: Any = None

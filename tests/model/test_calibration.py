@@ -9,9 +9,9 @@ import pytest
 from scipy.optimize import minimize
 from sklearn.calibration import _sigmoid_calibration
 
-from training.calibration import SHIFT_SD, SLOPE_SD, fit_platt
-from training.metrics import logistic_line
-from training.model import Calibrator
+from training.evaluation.metrics import logistic_line
+from training.learning.calibration import SHIFT_SD, SLOPE_SD, fit_platt
+from training.learning.model import Calibrator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,13 +15,13 @@ from data.clock import parse_moment
 from data.errors import DataError, UsageError
 from tests.model.conftest import CUTOFF, settings_in
 from tests.model.judgements import synthetic_judgement
-from training import comparing
-from training.compare_command import compare
-from training.comparing import Comparison, compare_as_of, compare_runs, judge_as_of, log_comparison
-from training.judged import judged_table, write_judged
-from training.judging import MODEL, Judgement
-from training.metrics import METRICS
-from training.registry import Registry, RunRecord
+from training.bundles.registry import Registry, RunRecord
+from training.evaluation import comparing
+from training.evaluation.compare_command import compare
+from training.evaluation.comparing import Comparison, compare_as_of, compare_runs, judge_as_of, log_comparison
+from training.evaluation.judged import judged_table, write_judged
+from training.evaluation.judging import MODEL, Judgement
+from training.evaluation.metrics import METRICS
 
 if TYPE_CHECKING:
     from pathlib import Path

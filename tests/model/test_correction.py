@@ -15,11 +15,11 @@ from data.warehouse import Warehouse
 from features.training_set import build_training_set, catalogue_of, first_as_of
 from serving.demo import end_of_data
 from tests.datasets import public_dataset
-from training.calibration import fit_platt
-from training.correction import LEAST_SHIFT, PRIOR_SD, measure_correction
-from training.recipe import Choices, Rows, fit_model
+from training.certainty.correction import LEAST_SHIFT, PRIOR_SD, measure_correction
+from training.learning.calibration import fit_platt
+from training.learning.recipe import Choices, Rows, fit_model
+from training.learning.splits import judge_split
 from training.run import frames, plan_of, scorecard_of
-from training.splits import judge_split
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from features.catalogue import Catalogue
 from tests.model.rows import CATALOGUE, categorical, numeric, synthetic_rows
-from training.encoding import MISSING, OTHER, CategoryCode, Encoding, NumberCode, learn_encoding
+from training.learning.encoding import MISSING, OTHER, CategoryCode, Encoding, NumberCode, learn_encoding
 
 
 def learnt(values: list[float] | np.ndarray, *, scale: str = "linear") -> NumberCode | None:

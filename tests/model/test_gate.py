@@ -11,7 +11,7 @@ import pytest
 
 from data.errors import DataError
 from tests.model.judged import SOURCES, World, logit, open_leads, sigmoid, with_segment, world
-from training.gate import Decision, JudgedRows, OpenLeads, Verdict, gate
+from training.gating.gate import Decision, JudgedRows, OpenLeads, Verdict, gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

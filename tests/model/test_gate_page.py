@@ -9,10 +9,10 @@ import pytest
 
 from data.errors import InfrastructureError
 from tests.model.test_report import Reader, board
-from training.gate import Check, Verdict
-from training.gate_page import LeakLine, render_gate_page, write_gate_page
-from training.pictures import draw_scores
-from training.report import Picture
+from training.evaluation.pictures import draw_scores
+from training.evaluation.report import Picture
+from training.gating.gate import Check, Verdict
+from training.gating.page import LeakLine, render_gate_page, write_gate_page
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.model.judged import sigmoid, world
-from training.bootstrap import paired_bootstrap
-from training.gate_calibration import between_months, forward_calibration, no_worse, sound
-from training.gate_segments import judgeable, worse_by
-from training.metrics import calibration_in_the_large, calibration_slope, log_loss
+from training.evaluation.bootstrap import paired_bootstrap
+from training.evaluation.metrics import calibration_in_the_large, calibration_slope, log_loss
+from training.gating.calibration import between_months, forward_calibration, no_worse, sound
+from training.gating.segments import judgeable, worse_by
 
 
 def drawn_of(y_obs: object, predictions: object, clusters: object, periods: object, seed: int = 0) -> object:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tests.model.judged import World, open_leads, world
-from training.gate import WINS, gate
-from training.metrics import log_loss
+from training.evaluation.metrics import log_loss
+from training.gating.gate import WINS, gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from scipy.optimize import minimize_scalar
 from scipy.stats import t as student
 
-from training import interval as module
-from training.interval import IntervalTable, blocks_of_time, learn_interval, measure_coverage
-from training.offset import measure_offset
+from training.certainty import interval as module
+from training.certainty.interval import IntervalTable, blocks_of_time, learn_interval, measure_coverage
+from training.learning.offset import measure_offset
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

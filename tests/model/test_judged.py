@@ -10,12 +10,12 @@ import pytest
 
 from data.errors import DataError, InfrastructureError
 from tests.model.judgements import synthetic_judgement
-from training.judged import SPINE, judged_table, read_judged, shared_rows, write_judged
+from training.evaluation.judged import SPINE, judged_table, read_judged, shared_rows, write_judged
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from training.judging import Judgement
+    from training.evaluation.judging import Judgement
 
 
 @pytest.fixture(scope="module")

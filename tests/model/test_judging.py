@@ -14,15 +14,16 @@ from features.catalogue import Catalogue
 from features.scorecard import load_scorecard
 from tests.model.rows import changed, numeric, synthetic_rows
 from tests.model.test_recipe import text_of
-from training import judging, peers, recipe
-from training.judging import CHAMPION, MODEL, Judgement, judge
-from training.metrics import roc_auc
-from training.recipe import Rows
-from training.splits import judge_split
+from training.evaluation import judging, peers
+from training.evaluation.judging import CHAMPION, MODEL, Judgement, judge
+from training.evaluation.metrics import roc_auc
+from training.learning import recipe
+from training.learning.recipe import Rows
+from training.learning.splits import judge_split
 
 if TYPE_CHECKING:
     from tests.model.conftest import SimulatedWorld
-    from training.model import LinearTrees
+    from training.learning.model import LinearTrees
 
 
 @pytest.fixture

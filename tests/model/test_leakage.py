@@ -14,10 +14,10 @@ from rich.console import Console
 from data.clock import parse_moment
 from data.errors import DataError
 from tests.model.leaky import find, honest, leaks, team
-from training.leak_verdicts import Judged
-from training.leakage import LeakReport, refuse_leaks
-from training.leakage_command import show_report
-from training.leakage_page import render_leakage_page
+from training.leaks.command import show_report
+from training.leaks.finder import LeakReport, refuse_leaks
+from training.leaks.page import render_leakage_page
+from training.leaks.verdicts import Judged
 
 SEEDS = range(6)
 # Known without any open lead: impossible values, or too good. The others only show beside today's leads.

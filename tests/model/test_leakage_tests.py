@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from data.clock import DAY_US
-from training.leak_facts import moves_of
-from training.leak_tests import Zone, adjusted, clustered_auc, cross_fitted, find_zone, knows_closing, rank_table
+from training.leaks.facts import moves_of
+from training.leaks.statistics import Zone, adjusted, clustered_auc, cross_fitted, find_zone, knows_closing, rank_table
 
 
 @pytest.mark.parametrize("seed", range(4))

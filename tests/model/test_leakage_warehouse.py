@@ -19,8 +19,8 @@ from data.settings import Settings
 from data.simulator import simulate
 from data.warehouse import Warehouse
 from tests.datasets import public_dataset
-from training.leak_facts import end_of_data_us
-from training.leakage import LeakReport, find_leaks_in
+from training.leaks.facts import end_of_data_us
+from training.leaks.finder import LeakReport, find_leaks_in
 
 if TYPE_CHECKING:
     from pathlib import Path

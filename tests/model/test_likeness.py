@@ -11,12 +11,12 @@ import pytest
 from data.clock import to_us
 from tests.model.conftest import CUTOFF
 from tests.model.rows import synthetic_rows
-from training.encoding import MISSING, OTHER, learn_encoding
-from training.likeness import Likeness, learn_likeness
+from training.certainty.likeness import Likeness, learn_likeness
+from training.learning.encoding import MISSING, OTHER, learn_encoding
 
 if TYPE_CHECKING:
-    from training.encoding import Encoding
-    from training.recipe import Rows
+    from training.learning.encoding import Encoding
+    from training.learning.recipe import Rows
 
 
 def of(rows: Rows) -> tuple[Encoding, Likeness]:

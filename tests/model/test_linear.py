@@ -9,8 +9,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from tests.model.rows import CATALOGUE, synthetic_rows
-from training.encoding import Encoding, NumberCode, learn_encoding
-from training.linear import LinearPart, fit_linear
+from training.learning.encoding import Encoding, NumberCode, learn_encoding
+from training.learning.linear import LinearPart, fit_linear
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,16 +22,16 @@ from features.catalogue import Catalogue
 from features.scorecard import load_scorecard
 from tests.model.conftest import CUTOFF, settings_in
 from tests.model.rows import categorical, changed, numeric, synthetic_rows
-from training.choosing import choose
-from training.judging import MODEL, Judgement, judge
-from training.metrics import log_loss
-from training.recipe import Choices, Rows, fit_model
+from training.evaluation.judging import MODEL, Judgement, judge
+from training.evaluation.metrics import log_loss
+from training.learning.choosing import choose
+from training.learning.recipe import Choices, Rows, fit_model
 from training.run import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from training.bundle import Bundle
+    from training.bundles.bundle import Bundle
 
 
 def judged(rows: Rows) -> Judgement:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import DataError
-from training import metrics as m
+from training.evaluation import metrics as m
 
 
 def sample(seed: int, n: int = 400, *, slope: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

@@ -12,9 +12,9 @@ import pytest
 
 from features.memory import Values
 from tests.model.rows import synthetic_rows
-from training.model import Calibrator, LinearTrees
-from training.one_lead import OneLead
-from training.recipe import Choices, fit_model
+from training.bundles.one_lead import OneLead
+from training.learning.model import Calibrator, LinearTrees
+from training.learning.recipe import Choices, fit_model
 
 LEADS = 300
 

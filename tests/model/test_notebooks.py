@@ -19,9 +19,9 @@ from data.simulator import simulate
 from data.warehouse import Warehouse
 from features.scorecard import load_scorecard
 from tests.model.conftest import CUTOFF, settings_in
-from training.bundle import pointed_bundle
-from training.publishing import promote_version, publish_run
-from training.registry import Registry
+from training.bundles.bundle import pointed_bundle
+from training.bundles.publishing import promote_version, publish_run
+from training.bundles.registry import Registry
 from training.run import train
 
 # MLflow's own use of SQLAlchemy.

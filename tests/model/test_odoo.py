@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import DataError, UsageError
-from training.odoo import OdooLead, OdooScorer, OdooStage, leads_of
+from training.evaluation.odoo import OdooLead, OdooScorer, OdooStage, leads_of
 
 STAGES = (OdooStage("new", 1), OdooStage("qualified", 2), OdooStage("proposal", 3), OdooStage("won", 4, won=True))
 FIELDS = ("source", "country", "email_state", "state", "phone_state")

@@ -8,8 +8,8 @@ import pytest
 
 from data.errors import DataError, UsageError
 from features.scorecard import Scorecard, load_scorecard
-from training.metrics import calibration_in_the_large, log_loss, roc_auc
-from training.peers import (
+from training.evaluation.metrics import calibration_in_the_large, log_loss, roc_auc
+from training.evaluation.peers import (
     Columns,
     LightGBMDefaults,
     Logistic,

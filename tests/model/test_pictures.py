@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from data.errors import UsageError
-from training.metrics import isotonic, lift_at
-from training.pictures import (
+from training.evaluation.metrics import isotonic, lift_at
+from training.evaluation.pictures import (
     draw_differences,
     draw_gain,
     draw_reliability,
@@ -19,7 +19,7 @@ from training.pictures import (
     gain_curve,
     reliability_curve,
 )
-from training.scoreboard import scoreboard
+from training.evaluation.scoreboard import scoreboard
 
 if TYPE_CHECKING:
     from collections.abc import Callable

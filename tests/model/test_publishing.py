@@ -14,12 +14,12 @@ from features.scorecard import load_scorecard
 from serving.payload import parse_request
 from serving.scorer import Scorer
 from tests.model.conftest import settings_in
-from training import publishing
-from training.bundle import Bundle, pointed_bundle
-from training.gate import Decision, Verdict
-from training.publishing import promote_version, publish_run, roll_back
-from training.registry import Registry
-from training.sealing import publish
+from training.bundles import publishing
+from training.bundles.bundle import Bundle, pointed_bundle
+from training.bundles.publishing import promote_version, publish_run, roll_back
+from training.bundles.registry import Registry
+from training.bundles.sealing import publish
+from training.gating.gate import Decision, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path

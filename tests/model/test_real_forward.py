@@ -20,7 +20,7 @@ from data.warehouse import Warehouse
 from features.training_set import build_training_set
 from serving.demo import end_of_data
 from tests.datasets import public_dataset
-from training.judging import MODEL
+from training.evaluation.judging import MODEL
 from training.run import Trained, train
 
 pytestmark = pytest.mark.xdist_group("real")

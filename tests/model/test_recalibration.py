@@ -13,15 +13,15 @@ from data.clock import iso, parse_moment, to_us
 from data.errors import UsageError
 from features.scorecard import load_scorecard
 from tests.model.conftest import CUTOFF, settings_in
-from training.bundle import Bundle, Grade, SealedModel, pointed_bundle
-from training.certainty import with_certainty
-from training.interval import IntervalTable
-from training.model import Calibrator
-from training.publishing import promote_version, roll_back
-from training.recalibration import matured_since, recalibrate
-from training.recipe import Choices, Rows, fit_model
-from training.registry import Registry, RunRecord
-from training.sealing import publish, seal, tell_publication
+from training.bundles.bundle import Bundle, Grade, SealedModel, pointed_bundle
+from training.bundles.publishing import promote_version, roll_back
+from training.bundles.registry import Registry, RunRecord
+from training.bundles.sealing import publish, seal, tell_publication
+from training.certainty.interval import IntervalTable
+from training.certainty.measure import with_certainty
+from training.certainty.recalibration import matured_since, recalibrate
+from training.learning.model import Calibrator
+from training.learning.recipe import Choices, Rows, fit_model
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from tests.model.rows import CATALOGUE, MONTH_US, changed, synthetic_rows
-from training.choosing import ALPHAS, HALF_LIVES, MAX_TREES, STRENGTHS, best, choose
-from training.encoding import learn_encoding
-from training.linear import fit_linear
-from training.metrics import roc_auc
-from training.model import LinearTrees
-from training.recipe import Choices, Rows, cross_fitted, fit_model, thinned
+from training.evaluation.metrics import roc_auc
+from training.learning.choosing import ALPHAS, HALF_LIVES, MAX_TREES, STRENGTHS, best, choose
+from training.learning.encoding import learn_encoding
+from training.learning.linear import fit_linear
+from training.learning.model import LinearTrees
+from training.learning.recipe import Choices, Rows, cross_fitted, fit_model, thinned
 
 
 def text_of(model: LinearTrees) -> tuple[object, ...]:

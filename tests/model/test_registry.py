@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from data.errors import InfrastructureError, UsageError
-from training.registry import MODEL_NAME, Registry, RunRecord
+from training.bundles.registry import MODEL_NAME, Registry, RunRecord
 
 # MLflow's own use of SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore:.*noload.*")
 
 ROOT = Path(__file__).parents[2]
 PREPARE = (
-    "import sys; from pathlib import Path; from training.registry import Registry; "
+    "import sys; from pathlib import Path; from training.bundles.registry import Registry; "
     "Registry(Path(sys.argv[1])).prepare()"
 )
 

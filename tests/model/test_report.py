@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from data.errors import InfrastructureError, UsageError
-from training.pictures import draw_scores
-from training.report import ExplainedLead, Picture, Reason, ReportContent, render, write_report
-from training.scoreboard import Scoreboard, scoreboard
+from training.evaluation.pictures import draw_scores
+from training.evaluation.report import ExplainedLead, Picture, Reason, ReportContent, render, write_report
+from training.evaluation.scoreboard import Scoreboard, scoreboard
 
 VOID = {"meta", "img", "br", "link"}
 

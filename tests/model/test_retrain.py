@@ -17,13 +17,14 @@ from data.settings import Export, Settings
 from data.simulator import simulate
 from data.warehouse import Warehouse
 from tests.model.conftest import CUTOFF, settings_in
-from training import journal, run
-from training import retrain as month
-from training.bundle import pointed_bundle
-from training.gate import Verdict
-from training.journal import Journal, running_alone
-from training.registry import Registry
-from training.retrain import Retrained, retrain
+from training import run
+from training.bundles.bundle import pointed_bundle
+from training.bundles.registry import Registry
+from training.gating.gate import Verdict
+from training.monthly import journal
+from training.monthly import retrain as month
+from training.monthly.journal import Journal, running_alone
+from training.monthly.retrain import Retrained, retrain
 
 # MLflow's own use of SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore:.*noload.*")

@@ -10,10 +10,10 @@ import pytest
 
 from data.errors import UsageError
 from tests.model.judgements import synthetic_judgement
-from training.gallery import draw_judgement, picture_names
-from training.judging import MODEL
-from training.metrics import log_loss, wilson
-from training.rolling_pictures import (
+from training.evaluation.gallery import draw_judgement, picture_names
+from training.evaluation.judging import MODEL
+from training.evaluation.metrics import log_loss, wilson
+from training.evaluation.rolling_pictures import (
     draw_monthly_calibration,
     draw_rolling,
     draw_segments,
@@ -21,13 +21,13 @@ from training.rolling_pictures import (
     monthly_rates,
     segment_differences,
 )
-from training.scoreboard import Scoreboard, scoreboard
-from training.segments import months_of
+from training.evaluation.scoreboard import Scoreboard, scoreboard
+from training.evaluation.segments import months_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from training.judging import Judgement
+    from training.evaluation.judging import Judgement
 
 
 @pytest.fixture(scope="module")

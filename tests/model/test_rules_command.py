@@ -14,9 +14,9 @@ import pytest
 from data.errors import UsageError
 from features.scorecard import load_scorecard
 from tests.model.conftest import SimulatedWorld
-from training.recipe import Rows
-from training.rules_command import scorecard
-from training.rules_suggest import CURRENT, suggest_scorecard
+from training.learning.recipe import Rows
+from training.rules.command import scorecard
+from training.rules.suggest import CURRENT, suggest_scorecard
 from training.run import plan_of, scorecard_of
 
 AS_OF = "2026-11-01"

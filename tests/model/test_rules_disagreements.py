@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from data.errors import DataError
-from training.metrics import wilson
-from training.rules_disagreements import Sides, disagreements, sides_of
+from training.evaluation.metrics import wilson
+from training.rules.disagreements import Sides, disagreements, sides_of
 
 MONTH = np.int64(1_700_000_000_000_000)
 

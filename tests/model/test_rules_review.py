@@ -16,13 +16,13 @@ from data.errors import DataError
 from data.settings import Plan
 from features.scorecard import Condition, read_scorecard
 from tests.model.rules_world import TEMPLATE, TRUE_CARD, planted_rows, true_points
-from training.metrics import lift_at, roc_auc, wins_at
-from training.recipe import Rows
-from training.rules_history import learn_weights, listed, patterns_of
-from training.rules_judging import PRIOR, fitting_threshold, judge_cards
-from training.rules_picture import draw_points
-from training.rules_review import CARD, RulesReview, review_scorecard
-from training.rules_silence import why_silent
+from training.evaluation.metrics import lift_at, roc_auc, wins_at
+from training.learning.recipe import Rows
+from training.rules.history import learn_weights, listed, patterns_of
+from training.rules.judging import PRIOR, fitting_threshold, judge_cards
+from training.rules.picture import draw_points
+from training.rules.review import CARD, RulesReview, review_scorecard
+from training.rules.silence import why_silent
 
 SEEDS = (1, 2, 3)
 

@@ -17,13 +17,13 @@ from data.settings import Plan
 from features.catalogue import build_catalogue
 from features.scorecard import Condition, Scorecard, load_scorecard, read_scorecard
 from tests.model.rules_world import CATALOGUE, TEMPLATE, TRUE_CARD, planted_rows, true_points
-from training.metrics import roc_auc
-from training.recipe import Rows
-from training.rules_conditions import candidates, direction_of, holds, round_thresholds
-from training.rules_file import suggestion_yaml, write_suggestion
-from training.rules_history import listed
-from training.rules_suggest import CURRENT, SUGGESTED, Suggestion, suggest_scorecard
-from training.splits import judge_split
+from training.evaluation.metrics import roc_auc
+from training.learning.recipe import Rows
+from training.learning.splits import judge_split
+from training.rules.conditions import candidates, direction_of, holds, round_thresholds
+from training.rules.file import suggestion_yaml, write_suggestion
+from training.rules.history import listed
+from training.rules.suggest import CURRENT, SUGGESTED, Suggestion, suggest_scorecard
 
 SEEDS = (1, 2, 3, 4)
 FRESH = 99

@@ -13,18 +13,18 @@ from data.clock import parse_moment
 from data.settings import Plan
 from data.warehouse import Warehouse
 from tests.model.conftest import CUTOFF, settings_in
-from training.bundle import Bundle, pointed_bundle
-from training.judging import MODEL
-from training.recipe import log_odds
+from training.bundles.bundle import Bundle, pointed_bundle
+from training.bundles.sealing import point_at
+from training.evaluation.judging import MODEL
+from training.learning.recipe import log_odds
+from training.learning.young import completed
 from training.run import _measured, _thresholds, frames, plan_of, run_metrics, run_parameters, train
-from training.sealing import point_at
-from training.young import completed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.model.conftest import SimulatedWorld
-    from training.recipe import Rows
+    from training.learning.recipe import Rows
     from training.run import Prepared
 
 

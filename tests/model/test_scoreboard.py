@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from data.errors import DataError, InfrastructureError, UsageError
-from training.metrics import METRICS
-from training.scoreboard import Scoreboard, read_scoreboard, scoreboard
-from training.scoreboard_table import metrics_for, segment_table
+from training.evaluation.metrics import METRICS
+from training.evaluation.scoreboard import Scoreboard, read_scoreboard, scoreboard
+from training.evaluation.scoreboard_table import metrics_for, segment_table
 
 COLUMNS = {
     *("group", "method", "metric", "value", "low", "high", "difference", "difference_low", "difference_high"),

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-import training.sealing
+import training.bundles.sealing
 from data.errors import DataError, InfrastructureError
 from features.scorecard import load_scorecard
 from tests.model.rows import synthetic_rows
-from training.bundle import Bundle, Grade, SealedModel, pointed_bundle
-from training.certainty import with_certainty
-from training.interval import IntervalTable
-from training.likeness import learn_likeness
-from training.model import Calibrator
-from training.recipe import Choices, Rows, fit_model
-from training.sealing import GOLDEN_LEADS, point_at, publish, seal
+from training.bundles.bundle import Bundle, Grade, SealedModel, pointed_bundle
+from training.bundles.sealing import GOLDEN_LEADS, point_at, publish, seal
+from training.certainty.interval import IntervalTable
+from training.certainty.likeness import learn_likeness
+from training.certainty.measure import with_certainty
+from training.learning.model import Calibrator
+from training.learning.recipe import Choices, Rows, fit_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,7 +201,7 @@ def test_whatever_is_published_is_flushed_before_it_gets_its_name(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[str] = []
-    monkeypatch.setattr(training.sealing, "_flush", lambda path: flushed.append(Path(path).name))
+    monkeypatch.setattr(training.bundles.sealing, "_flush", lambda path: flushed.append(Path(path).name))
     target = publish(bundle, tmp_path)
     assert set(flushed[:-1]) == {*(path.name for path in target.iterdir()), target.name}
     assert flushed[-1] == tmp_path.name

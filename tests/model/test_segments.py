@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.clock import DAY_US, parse_moment, to_us
-from training.segments import MISSING, OTHER, months_of, segments_of
+from training.evaluation.segments import MISSING, OTHER, months_of, segments_of
 
 
 def spine_of(ages: list[float], *, as_of: str = "2026-05-01", monthly: int = 0) -> pd.DataFrame:

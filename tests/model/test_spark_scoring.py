@@ -14,15 +14,15 @@ from features.spark import quietly
 from tests.model.test_batch import table_of
 from tests.service.bundles import AS_OF_US, random_facts, small_bundle
 from tests.spark import local_session
-from training.batch import score_table
-from training.spark_scoring import score_frame
+from training.bundles.batch import score_table
+from training.bundles.spark_scoring import score_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from training.bundle import Bundle
+    from training.bundles.bundle import Bundle
 
 
 @pytest.fixture(scope="module")

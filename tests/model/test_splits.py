@@ -15,7 +15,7 @@ from data.clock import DAY_US, from_us, iso
 from data.errors import DataError
 from data.settings import Plan
 from tests.model.rows import synthetic_rows
-from training.splits import JudgeSplit, account_folds, forward_folds, judge_split
+from training.learning.splits import JudgeSplit, account_folds, forward_folds, judge_split
 
 MONTH_US = 30 * DAY_US
 AGES_DAYS = (1.0, 7.0, 30.0)

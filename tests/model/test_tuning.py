@@ -9,8 +9,8 @@ import pytest
 
 from data.errors import UsageError
 from tests.model.rows import changed, synthetic_rows
-from training.recipe import Rows, TreeShape
-from training.tuning import tune
+from training.learning.recipe import Rows, TreeShape
+from training.learning.tuning import tune
 
 
 def interacting(count: int, seed: int) -> Rows:

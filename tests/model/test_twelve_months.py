@@ -24,10 +24,10 @@ from features.snapshots import open_leads
 from features.sql import compute_features
 from tests.model.conftest import CUTOFF, settings_in
 from tests.reference.worlds import EVIDENCE
-from training.bundle import Bundle, pointed_bundle
-from training.publishing import promote_version
-from training.retrain import retrain
-from training.rolling_pictures import draw_monthly_calibration, monthly_rates
+from training.bundles.bundle import Bundle, pointed_bundle
+from training.bundles.publishing import promote_version
+from training.evaluation.rolling_pictures import draw_monthly_calibration, monthly_rates
+from training.monthly.retrain import retrain
 from training.run import frames
 
 # MLflow's own use of SQLAlchemy.

@@ -11,9 +11,9 @@ import pytest
 from data.clock import DAY_US
 from features.catalogue import Catalogue
 from tests.model.rows import HORIZON_US, numeric, spine_of
-from training.choosing import log_loss_rows
-from training.recipe import Choices, Rows, fit_model
-from training.young import as_known, completed
+from training.learning.choosing import log_loss_rows
+from training.learning.recipe import Choices, Rows, fit_model
+from training.learning.young import as_known, completed
 
 NOW, SPAN = 400 * DAY_US, 220 * DAY_US
 CATALOGUE = Catalogue(features=(numeric("fast"), numeric("good")))

@@ -12,12 +12,12 @@ from data.clock import DAY_US, parse_moment, to_us
 from features.catalogue import Catalogue, build_catalogue
 from features.memory import EventFact, LeadFacts, evaluate
 from features.scorecard import load_scorecard
-from training.bundle import Bundle, Grade, SealedModel
-from training.certainty import with_certainty
-from training.interval import IntervalTable
-from training.model import Calibrator
-from training.recipe import Choices, Rows, fit_model
-from training.sealing import seal
+from training.bundles.bundle import Bundle, Grade, SealedModel
+from training.bundles.sealing import seal
+from training.certainty.interval import IntervalTable
+from training.certainty.measure import with_certainty
+from training.learning.model import Calibrator
+from training.learning.recipe import Choices, Rows, fit_model
 
 if TYPE_CHECKING:
     from pathlib import Path

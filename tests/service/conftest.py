@@ -11,12 +11,12 @@ from features.scorecard import load_scorecard
 from serving.openapi import EXAMPLE_REQUEST
 from serving.scorer import Scorer
 from tests.service.bundles import small_bundle
-from training.sealing import point_at, publish
+from training.bundles.sealing import point_at, publish
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from training.bundle import Bundle
+    from training.bundles.bundle import Bundle
 
 
 @pytest.fixture(scope="session")

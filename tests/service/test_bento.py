@@ -29,7 +29,7 @@ def files_of(built: Built) -> Iterator[Path]:
 
 def test_the_bento_holds_code_and_the_scorecard_and_nothing_else(built: Built) -> None:
     files = {str(path) for path in files_of(built)}
-    assert {"serving/service.py", "training/bundle.py", "features/scorecards/default.yaml"} <= files
+    assert {"serving/service.py", "training/bundles/bundle.py", "features/scorecards/default.yaml"} <= files
     others = {name for name in files if not name.endswith(".py")}
     assert others == {"features/scorecards/default.yaml", "bentofile.yaml"}
     assert {name.split("/")[0] for name in files} == PACKAGES | {"bentofile.yaml"}

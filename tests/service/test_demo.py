@@ -22,7 +22,7 @@ from features.sql import compute_features
 from serving.demo import run_demo
 from tests.commands import CommandLine, Ran
 from tests.datasets import public_dataset
-from training.bundle import Bundle, pointed_bundle
+from training.bundles.bundle import Bundle, pointed_bundle
 from training.run import frames
 
 if TYPE_CHECKING:

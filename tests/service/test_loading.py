@@ -15,8 +15,8 @@ from data.settings import load_settings
 from serving.loading import choose_bundle, load_checked
 from serving.payload import parse_request
 from serving.state import answering
-from training.bundle import Bundle, pointed_bundle
-from training.sealing import point_at, publish
+from training.bundles.bundle import Bundle, pointed_bundle
+from training.bundles.sealing import point_at, publish
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -28,11 +28,11 @@ from serving.payload import parse_item, parse_request
 from serving.requests import hottest_leads, request_of
 from serving.scorer import Scorer
 from tests.data.exports import mapping, run, write_export
-from training.bundle import Grade, SealedModel
-from training.model import Calibrator
-from training.recipe import Choices, Rows, fit_model
+from training.bundles.bundle import Grade, SealedModel
+from training.bundles.sealing import seal
+from training.learning.model import Calibrator
+from training.learning.recipe import Choices, Rows, fit_model
 from training.run import frames
-from training.sealing import seal
 
 if TYPE_CHECKING:
     import duckdb

@@ -23,12 +23,12 @@ from serving.openapi import EXAMPLE_REQUEST
 from serving.payload import parse_request
 from serving.scorer import Scorer
 from serving.start import ServiceHandle, serve
-from training.sealing import point_at, publish
+from training.bundles.sealing import point_at, publish
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from training.bundle import Bundle
+    from training.bundles.bundle import Bundle
 
 JSON = {"content-type": "application/json"}
 

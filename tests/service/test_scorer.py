@@ -23,7 +23,7 @@ from serving.problems import PayloadError
 from serving.reasons import MOST_REASONS, ReasonTeller
 from serving.scorer import Scorer, rules_catalogue
 from tests.service.bundles import AS_OF_US, random_facts, random_rows
-from training.bundle import LOGIT_BOUND, Bundle
+from training.bundles.bundle import LOGIT_BOUND, Bundle
 
 if TYPE_CHECKING:
     from features.words import Language
@@ -287,7 +287,7 @@ from features.scorecard import load_scorecard
 from serving.payload import parse_request
 from serving.scorer import Scorer
 import serving.app, serving.state
-from training.bundle import Bundle
+from training.bundles.bundle import Bundle
 scorer = Scorer(Bundle.load(Path(sys.argv[1])), load_scorecard())
 print(json.dumps(scorer.score(parse_request(sys.stdin.buffer.read()), as_of_us=0)))
 assert not {'pandas', 'sklearn', 'shap', 'mlflow'} & set(sys.modules)

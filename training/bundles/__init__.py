@@ -1,0 +1,1 @@
+"""What is sealed and served: the bundle, its registry, publishing and batch scoring."""

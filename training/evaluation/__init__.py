@@ -1,0 +1,1 @@
+"""How every method is judged forward in time: peers, metrics, bootstrap, scoreboard, pictures and pages."""

@@ -1,0 +1,1 @@
+"""Whether a challenger may replace the champion: the gate, its evidence and its page."""

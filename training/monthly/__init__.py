@@ -1,0 +1,1 @@
+"""The monthly retrain: its steps, its journal and its command."""
