@@ -10,8 +10,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from training.learning.encoding import MISSING, OTHER, CategoryCode, NumberCode
 
 if TYPE_CHECKING:
@@ -47,7 +45,7 @@ class OneLead:
     def __init__(self, model: LinearTrees, calibrator: Calibrator) -> None:
         self._codes = model.encoding.codes
         self._readers = _readers(model)
-        self._trees = model.trees
+        self._explainer = model.explainer
         self._scale = calibrator.a
         self._alpha = calibrator.a * model.alpha
         self._base = calibrator.a * (model.alpha * model.linear.base + (1 - model.alpha) * model.base) + calibrator.b
@@ -59,11 +57,10 @@ class OneLead:
         cells = [cell for cell, _ in read]
         phi = [self._alpha * term for _, term in read]
         base = self._base
-        if self._trees is not None:
-            row = np.array([cells])
-            *shap, expected = np.asarray(self._trees.predict(row, pred_contrib=True, num_threads=1))[0].tolist()
-            phi = [linear + self._scale * tree for linear, tree in zip(phi, shap, strict=True)]
-            base += self._scale * expected
+        if self._explainer is not None:
+            trees = self._explainer.one(cells)
+            phi = [linear + self._scale * tree for linear, tree in zip(phi, trees, strict=True)]
+            base += self._scale * self._explainer.base
         return Explained(phi, base, tuple([name for at, name in self._categories if cells[at] == OTHER]), cells)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,8 @@ from training.learning.linear import LinearPart
 
 if TYPE_CHECKING:
     import lightgbm
+
+    from training.bundles.reasons.explainer import TreeExplainer
 
 __all__ = ["Calibrator", "LinearTrees"]
 
@@ -55,16 +58,22 @@ class LinearTrees:
             margin = margin + np.asarray(self.trees.predict(matrix, raw_score=True, num_threads=1))
         return margin
 
+    @cached_property
+    def explainer(self) -> TreeExplainer | None:
+        """What explains the trees, made ready at the first use; None where there are none."""
+        from training.bundles.reasons.explainer import tree_explainer
+
+        return None if self.trees is None else tree_explainer(self.trees)
+
     def contributions(self, matrix: Floats) -> tuple[Floats, float]:
         """Return (n, features) contributions to the margin and the base they start from; together the margin.
 
         The linear part contributes its centred terms, the trees their path-dependent SHAP values (Lundberg et al.,
-        2018) as LightGBM computes them.
+        2018), those of LightGBM's `pred_contrib`.
         """
         phi = self.alpha * self.linear.terms(self.encoding.design(matrix), self.encoding)
         base = self.alpha * self.linear.base + (1 - self.alpha) * self.base
-        if self.trees is not None:
-            shap = np.asarray(self.trees.predict(matrix, pred_contrib=True, num_threads=1))
-            phi = phi + shap[:, :-1]
-            base += float(shap[0, -1]) if len(shap) else 0.0
+        if self.explainer is not None:
+            phi = phi + self.explainer.many(matrix)
+            base += self.explainer.base
         return phi, base

@@ -1,0 +1,1 @@
+"""Exact reasons of boosted trees by look-up: LightGBM's path-dependent SHAP values, in a fraction of its time."""
