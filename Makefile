@@ -16,7 +16,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export BENTOML_DO_NOT_TRACK := True
 export GX_ANALYTICS_ENABLED := False
 
-.PHONY: help setup spark demo test lint types layers unit bench evidence lock clean
+.PHONY: help setup spark demo test lint types layers unit bench bench-peers evidence lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -51,10 +51,21 @@ unit: $(READY)
 bench: $(READY) ## Measure against peers in the same run; NAME=... for one
 	@$(BIN)/python -m tests.benchmarks $(NAME)
 
+PEERS := var/outside-peers
+
+$(PEERS)/.ready: tests/benchmarks/outside_peers/requirements.lock | $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PEERS)
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(PEERS)/bin/python tests/benchmarks/outside_peers/requirements.lock
+	@touch $@
+
+bench-peers: $(PEERS)/.ready ## Measure against CatBoost and FLAML on the real data sets (1.2 GB on disk, ten minutes)
+	@$(BIN)/python -m tests.benchmarks.outside_peers $(NAME)
+
 evidence: $(READY) ## Run in full what the tests run scaled down
 	CLEW_EVIDENCE=1 $(BIN)/pytest -n 2 --dist loadfile --timeout 3600 tests/data/test_features_equal.py \
 		tests/data/test_future.py tests/data/test_snapshots.py tests/data/test_training_set.py tests/data/test_spark.py \
-		tests/model/test_gate_rates.py tests/model/test_twelve_months.py
+		tests/model/test_gate_rates.py tests/model/test_twelve_months.py tests/model/test_truth.py \
+		tests/model/test_unseen_data.py
 
 # The others follow the first, so that what serves is what was tested.
 lock: $(READY) ## Resolve the locks anew for Python 3.11 to 3.13

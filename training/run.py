@@ -31,7 +31,7 @@ from training.evaluation.metrics import wilson
 from training.gating.verdict import verdict_of
 from training.leaks.finder import LeakReport, leaks_of, refuse_leaks
 from training.learning.choosing import choose
-from training.learning.recipe import Choices, Rows, fit_model
+from training.learning.recipe import Choices, Rows, fit_model, thinned
 from training.learning.young import as_known, completed
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ __all__ = [
 
 _GRADES = (("A", 0.90), ("B", 0.70), ("C", 0.40))
 _LITTLE_DATA_WINS = 100
+# More pairs than these teach the model nothing that could be measured, and cost time and memory.
+_FITTING_ROWS = 150_000
 Progress = Callable[[str], None]
 
 
@@ -220,9 +222,13 @@ def refit(
     prepared: Prepared, judgement: Judgement, settings: Settings, *, progress: Progress = lambda _: None
 ) -> Refit:
     """Fit the judged recipe on all pairs, its choices frozen, and score today's open leads."""
-    strength = judgement.choices.strength
-    rows = completed(prepared.rows, prepared.young, at_us=prepared.cutoff_us, strength=strength)
-    progress(f"refitting on all {len(rows.spine):,} pairs")
+    strength, known = judgement.choices.strength, len(prepared.rows.spine) + len(prepared.young.spine)
+    matured, young = (
+        thinned(part, int(_FITTING_ROWS * len(part.spine) / known), seed=settings.seed)
+        for part in (prepared.rows, prepared.young)
+    )
+    rows = completed(matured, young, at_us=prepared.cutoff_us, strength=strength)
+    progress(f"refitting on {len(rows.spine):,} of {known:,} pairs")
     full = SealedModel(fit_model(rows, judgement.choices, threads=settings.threads), judgement.choices.calibrator)
     profile = _profile_model(prepared.rows, judgement, prepared.plan, settings, progress)
     return Refit(full, profile, _probabilities(full, prepared.open_rows))
@@ -288,7 +294,8 @@ def _profile_model(rows: Rows, judgement: Judgement, plan: Plan, settings: Setti
     only = _profile_rows(rows)
     progress("choosing the profile-only model")
     choices = choose(only.take(judgement.split.fit), monthly_only=plan.judge_age_days is None, seed=settings.seed)
-    return SealedModel(fit_model(only, choices, threads=settings.threads), choices.calibrator)
+    learnt = thinned(only, _FITTING_ROWS, seed=settings.seed)
+    return SealedModel(fit_model(learnt, choices, threads=settings.threads), choices.calibrator)
 
 
 def _profile_rows(rows: Rows) -> Rows:

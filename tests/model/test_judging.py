@@ -96,9 +96,9 @@ def test_each_origin_fits_what_had_matured_by_then_and_judges_its_own_month(judg
 
 def test_where_methods_learn_from_a_sample_the_scoreboard_says_so(judged: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = synthetic_rows(700, seed=3)
-    assert not any("learnt from whole accounts" in caveat for caveat in judged(rows)[0].scoreboard.caveats)
+    assert not any("learnt from a sample" in caveat for caveat in judged(rows)[0].scoreboard.caveats)
     monkeypatch.setattr(judging, "_JUDGING_ROWS", 400)
-    assert any("whole accounts with about 400 pairs" in caveat for caveat in judged(rows)[0].scoreboard.caveats)
+    assert any("a sample of about 400 pairs" in caveat for caveat in judged(rows)[0].scoreboard.caveats)
 
 
 def test_the_recipe_of_the_champion_is_refitted_at_the_same_origins(judged: Any) -> None:

@@ -105,15 +105,25 @@ def test_a_cross_fitted_margin_does_not_move_when_its_accounts_own_labels_are_fl
     assert max(moved) > 1e-4
 
 
-def test_thinning_keeps_whole_accounts_and_about_the_wanted_number() -> None:
+def test_thinning_keeps_about_the_wanted_number_of_pairs_of_many_leads() -> None:
     rows = synthetic_rows(3000, seed=8)
     assert thinned(rows, 3000, seed=7) is rows
     kept = thinned(rows, 1000, seed=7)
-    assert 700 < len(kept.spine) < 1300
-    counts = kept.spine["cluster"].value_counts()
-    assert counts.equals(rows.spine["cluster"].value_counts().loc[counts.index])
+    assert 900 < len(kept.spine) < 1100
+    leads = rows.spine["lead_id"].nunique()
+    # A third of the accounts would hold a third of the leads.
+    assert kept.spine["lead_id"].nunique() > 0.4 * leads
     assert thinned(rows, 1000, seed=7).spine.equals(kept.spine)
     assert not thinned(rows, 1000, seed=8).spine.equals(kept.spine)
+
+
+def test_whether_a_pair_is_kept_does_not_hang_on_the_rest() -> None:
+    rows = synthetic_rows(3000, seed=8)
+    kept = thinned(rows, 1000, seed=7)
+    half = rows.take(np.arange(1500))
+    pairs = set(zip(kept.spine["lead_id"], kept.spine["as_of_us"], strict=True))
+    of_half = thinned(half, 500, seed=7).spine
+    assert set(zip(of_half["lead_id"], of_half["as_of_us"], strict=True)) <= pairs
 
 
 def test_another_seed_grows_other_trees() -> None:

@@ -18,9 +18,10 @@ from data.simulator import simulate
 from data.warehouse import Warehouse
 from tests.model.conftest import CUTOFF, settings_in
 from training import run
-from training.bundles.bundle import pointed_bundle
+from training.bundles.bundle import Bundle, pointed_bundle
 from training.bundles.registry import Registry
 from training.gating.gate import Verdict
+from training.learning.recipe import Choices
 from training.monthly import journal
 from training.monthly import retrain as month
 from training.monthly.journal import Journal, running_alone
@@ -93,7 +94,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_whole_month_ends_with_a_served_bundle_and_a_page(states: dict[str, Path], settings: Settings) -> None:
-    assert list(states) == ["checks", "leaks", "prepared", "champion", "judged", "done"]
+    assert list(states) == ["checks", "leaks", "prepared", "champion", "judged", "challenger", "done"]
     bundle, version = served(settings)
     assert bundle is not None
     assert version == "1"
@@ -128,6 +129,26 @@ def test_a_run_that_was_killed_goes_on_and_comes_to_the_same(
     outcome = retrain(of(home, settings), as_of=AS_OF)
     assert outcome.fresh
     assert served(of(home, settings)) == served(settings)
+
+
+def test_a_champion_promoted_by_hand_in_between_is_judged_anew(
+    states: dict[str, Path], settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(states["judged"], home)
+    shutil.copytree(states["done"] / "bundles", home / "bundles", dirs_exist_ok=True)
+    beside: list[Any] = []
+
+    def judged(*_: Any, champion: Any, **__: Any) -> Any:
+        beside.append(champion)
+        raise Killed
+
+    monkeypatch.setattr(month, "judge_prepared", judged)
+    with pytest.raises(Killed):
+        retrain(of(home, settings), as_of=AS_OF)
+    folder = pointed_bundle(home / "bundles")
+    assert folder is not None
+    assert beside == [Choices.from_dict(Bundle.load(folder).manifest["choices"])]
 
 
 def never(*_: Any, **__: Any) -> Any:

@@ -29,6 +29,7 @@ def home(world: SimulatedWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("CLEW_HOME", str(tmp_path / "var"))
     monkeypatch.setenv("CLEW_WAREHOUSE", str(world.settings.warehouse_dir))
     monkeypatch.setenv("CLEW_QUERY_THREADS", "1")
+    monkeypatch.setenv("CLEW_PLAN", json.dumps({"ages_days": [7]}))
     monkeypatch.setenv("COLUMNS", "120")
     return tmp_path
 

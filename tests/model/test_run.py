@@ -131,10 +131,11 @@ def test_metrics_and_parameters_name_every_method_and_choice(world: SimulatedWor
 def test_the_settings_plan_comes_before_the_mappings_and_that_before_the_default(
     world: SimulatedWorld, tmp_path: Path
 ) -> None:
-    assert plan_of(world.settings, world.warehouse) == Plan(goal="won", horizon_days=90)
+    silent = world.settings.model_copy(update={"plan": None})
+    assert plan_of(silent, world.warehouse) == Plan(goal="won", horizon_days=90)
     own = Plan(horizon_days=30)
-    assert plan_of(world.settings.model_copy(update={"plan": own}), world.warehouse) == own
-    assert plan_of(settings_in(tmp_path), Warehouse(tmp_path)) == Plan()
+    assert plan_of(silent.model_copy(update={"plan": own}), world.warehouse) == own
+    assert plan_of(silent, Warehouse(tmp_path)) == Plan()
 
 
 def test_later_bundles_inherit_grades_and_quantiles_of_the_served_one_and_measure_them_anew(

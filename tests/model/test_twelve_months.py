@@ -12,23 +12,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 
-from data.clock import parse_moment, to_us
 from data.importing import import_export
 from data.mapping import load_mapping
+from data.settings import Settings
 from data.simulator import simulate
 from data.warehouse import Warehouse
-from features.snapshots import open_leads
-from features.sql import compute_features
+from tests.model.asked import asked_in, monthly_truth
 from tests.model.conftest import CUTOFF, settings_in
 from tests.reference.worlds import EVIDENCE
 from training.bundles.bundle import Bundle, pointed_bundle
 from training.bundles.publishing import promote_version
 from training.evaluation.rolling_pictures import draw_monthly_calibration, monthly_rates
 from training.monthly.retrain import retrain
-from training.run import frames
 
 # MLflow's own use of SQLAlchemy.
 pytestmark = [pytest.mark.filterwarnings("ignore:.*noload.*"), pytest.mark.xdist_group("months")]
@@ -40,39 +37,24 @@ MONTHS = pd.date_range("2025-08-01", "2026-07-01", freq="MS")[-(12 if EVIDENCE e
 @pytest.fixture(scope="module")
 def year(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """What each month decided, and every open lead of each month with its promise and what became of it."""
-    folder = tmp_path_factory.mktemp("year")
-    report = simulate(leads=LEADS, seed=12, out=folder / "simulated", end=CUTOFF, months=HISTORY)
-    settings = settings_in(folder / "home")
+    home = tmp_path_factory.mktemp("year")
+    report = simulate(leads=LEADS, seed=12, out=home / "simulated", end=CUTOFF, months=HISTORY)
+    settings = Settings(home=home / "home", mlruns=home / "mlruns", query_threads=1)
+    settings = settings if EVIDENCE else settings_in(home / "home", judge_from="2025-09-15")
     import_export(report.export, load_mapping(report.export / "mapping.yaml"), Warehouse(settings.warehouse_dir))
-    truth = pq.read_table(report.truth / "snapshots.parquet").to_pandas()
-    truth = truth[truth["kind"] == "monthly"]
+    truth = monthly_truth(report.truth)
     decided, lists = [], []
     for month in MONTHS:
         outcome = retrain(settings, as_of=f"{month:%Y-%m-%d}")
         if pointed_bundle(settings.bundles_dir) is None:
             promote_version(settings, outcome.version, reason="the first of the year")
         decided.append({"month": f"{month:%Y-%m}", "decision": outcome.decision, "sentence": outcome.sentence})
-        asked = asked_in(settings, f"{month:%Y-%m-%d}")
+        folder = pointed_bundle(settings.bundles_dir)
+        assert folder is not None
+        asked = asked_in(Warehouse(settings.warehouse_dir), Bundle.load(folder), f"{month:%Y-%m-%d}")
         came = truth[truth["as_of"] == month.tz_localize("UTC")]
         lists.append(asked.merge(came[["lead_id", "won_90d", "probability_90d"]], on="lead_id"))
     return decided, pd.concat(lists, ignore_index=True)
-
-
-def asked_in(settings: Any, as_of: str) -> pd.DataFrame:
-    """Return today's open leads with what the served bundle says of them."""
-    folder = pointed_bundle(settings.bundles_dir)
-    assert folder is not None
-    bundle = Bundle.load(folder)
-    with Warehouse(settings.warehouse_dir).connect() as connection:
-        open_leads(connection, as_of_us=to_us(parse_moment(as_of)))
-        rows = frames(compute_features(connection, bundle.catalogue), bundle.catalogue)
-    logit = bundle.full.logit(bundle.full.model.encoding.tree_matrix(rows.frame))
-    ranges = [bundle.interval(float(value)) or (np.nan, np.nan) for value in logit]
-    low, high = np.array(ranges).T
-    promised = 1 / (1 + np.exp(-logit))
-    return pd.DataFrame(
-        {"lead_id": rows.spine["lead_id"], "month": as_of[:7], "promised": promised, "low": low, "high": high}
-    )
 
 
 def test_every_month_ends_with_a_verdict_and_a_served_model(

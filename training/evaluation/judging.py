@@ -32,7 +32,7 @@ MODEL = "clew"
 CHAMPION = "champion"
 # Odoo's own list is state, country, phone and e-mail quality, source, language and tags.
 ODOO_FIELDS = frozenset({"source", "country", "account_country", "region", "email_domain_kind"})
-# Every method is refitted at every origin; above this all of them learn from the same whole accounts.
+# Every method is refitted at every origin; above this all of them learn from the same sample of pairs.
 _JUDGING_ROWS = 40_000
 Floats = NDArray[np.float64]
 
@@ -233,7 +233,7 @@ def _sampled(rows: Rows, split: JudgeSplit) -> tuple[str, ...]:
     there = int((rows.spine["as_of_us"].to_numpy() < split.origins[-1].at_us).sum())
     if there <= _JUDGING_ROWS:
         return ()
-    return (f"at each origin every method learnt from whole accounts with about {_JUDGING_ROWS:,} pairs in all",)
+    return (f"at each origin every method learnt from a sample of about {_JUDGING_ROWS:,} pairs",)
 
 
 def _of_open(model: SealedModel, rows: Rows | None) -> Floats:

@@ -99,13 +99,29 @@ def _numbers(frame: pd.DataFrame, names: tuple[str, ...]) -> Floats:
     return np.where(np.isfinite(matrix), matrix, np.nan)
 
 
-def _words(frame: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.object_]:
-    """Return categorical columns as texts, with None as missing."""
-    matrix = np.full((len(frame), len(names)), None, dtype=object)
-    for at, name in enumerate(names):
-        column = _column(frame, name)
-        matrix[:, at] = [str(v) if known else None for v, known in zip(column, column.notna(), strict=True)]
-    return matrix
+@dataclass(frozen=True)
+class _Words:
+    """The texts of categorical columns by code: their place among the column's words, sorted."""
+
+    names: tuple[str, ...]
+    known: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, names: tuple[str, ...]) -> _Words:
+        columns = (_column(frame, name).dropna().astype(str) for name in names)
+        return cls(names, tuple(tuple(sorted(column.unique())) for column in columns))
+
+    def codes(self, frame: pd.DataFrame, *, missing: float, unseen: float) -> Floats:
+        """Return the code of every text, shape (rows, names)."""
+        import pandas as pd
+
+        matrix = np.full((len(frame), len(self.names)), missing)
+        for at, (name, known) in enumerate(zip(self.names, self.known, strict=True)):
+            column = _column(frame, name)
+            there = column.notna().to_numpy()
+            codes = pd.Index(known, dtype=object).get_indexer(pd.Index(column[there].astype(str), dtype=object))
+            matrix[there, at] = np.where(codes < 0, unseen, codes)
+        return matrix
 
 
 def _column(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
@@ -157,6 +173,7 @@ class Logistic:
     """
 
     columns: Columns | None = None
+    words: _Words | None = None
     pipeline: Pipeline | None = None
 
     @property
@@ -166,22 +183,21 @@ class Logistic:
 
     def fit(self, frame: pd.DataFrame, y: NDArray[np.integer[Any]], *, columns: Columns) -> Logistic:
         """Fit on the rows."""
-        pipeline = _logistic_pipeline(columns)
-        pipeline.fit(self._matrix(frame, columns), _outcomes(frame, y))
-        return Logistic(columns, pipeline)
+        words, pipeline = _Words.of(frame, columns.categorical), _logistic_pipeline(columns)
+        pipeline.fit(self._matrix(frame, columns, words), _outcomes(frame, y))
+        return Logistic(columns, words, pipeline)
 
     def predict(self, frame: pd.DataFrame) -> Floats:
         """Return the probability of each row."""
-        if self.pipeline is None or self.columns is None:
+        if self.pipeline is None or self.columns is None or self.words is None:
             raise _unfitted(self.name)
-        return np.asarray(self.pipeline.predict_proba(self._matrix(frame, self.columns))[:, 1], dtype=np.float64)
+        matrix = self._matrix(frame, self.columns, self.words)
+        return np.asarray(self.pipeline.predict_proba(matrix)[:, 1], dtype=np.float64)
 
     @staticmethod
-    def _matrix(frame: pd.DataFrame, columns: Columns) -> NDArray[np.object_]:
-        words = _words(frame, columns.categorical)
-        # The encoder takes texts of one kind only; a word no customer uses stands for missing.
-        words[words == None] = "\x00missing"  # noqa: E711 - element by element
-        return np.column_stack([_numbers(frame, columns.numeric).astype(object), words])
+    def _matrix(frame: pd.DataFrame, columns: Columns, words: _Words) -> Floats:
+        codes = words.codes(frame, missing=-1.0, unseen=-2.0)
+        return np.column_stack([_numbers(frame, columns.numeric), codes])
 
 
 def _logistic_pipeline(columns: Columns) -> Pipeline:
@@ -189,12 +205,11 @@ def _logistic_pipeline(columns: Columns) -> Pipeline:
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     numbers = list(range(len(columns.numeric)))
     words = list(range(len(numbers), len(numbers) + len(columns.categorical)))
     numeric = make_pipeline(
-        FunctionTransformer(np.asarray, kw_args={"dtype": np.float64}),
         SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
         StandardScaler(),
     )
@@ -208,7 +223,7 @@ class LightGBMDefaults:
     """LightGBM as it comes, only made repeatable; categories go in as codes that it is told are categories."""
 
     columns: Columns | None = None
-    vocabulary: tuple[dict[str, int], ...] = ()
+    words: _Words | None = None
     model: LGBMClassifier | None = None
     threads: int = 1
 
@@ -221,34 +236,29 @@ class LightGBMDefaults:
         """Fit on the rows."""
         from lightgbm import LGBMClassifier
 
-        words = _words(frame, columns.categorical)
-        seen = (sorted({w for w in column if w is not None}) for column in words.T)
-        vocabulary = tuple({word: code for code, word in enumerate(known)} for known in seen)
-        shaped = replace(self, columns=columns, vocabulary=vocabulary)
+        words = _Words.of(frame, columns.categorical)
         model = LGBMClassifier(num_threads=self.threads, deterministic=True, force_row_wise=True, seed=0, verbosity=-1)
         first = len(columns.numeric)
         model.fit(
-            shaped._matrix(frame, columns),
+            self._matrix(frame, columns, words),
             _outcomes(frame, y),
             categorical_feature=list(range(first, first + len(columns.categorical))),
         )
-        return replace(shaped, model=model)
+        return replace(self, columns=columns, words=words, model=model)
 
     def predict(self, frame: pd.DataFrame) -> Floats:
         """Return the probability of each row."""
-        if self.model is None or self.columns is None:
+        if self.model is None or self.columns is None or self.words is None:
             raise _unfitted(self.name)
         # The booster itself: the wrapper compares names of columns, which a matrix does not have.
         booster = self.model.booster_
-        return np.asarray(
-            booster.predict(self._matrix(frame, self.columns), num_threads=self.threads), dtype=np.float64
-        )
+        matrix = self._matrix(frame, self.columns, self.words)
+        return np.asarray(booster.predict(matrix, num_threads=self.threads), dtype=np.float64)
 
-    def _matrix(self, frame: pd.DataFrame, columns: Columns) -> Floats:
-        words = _words(frame, columns.categorical)
-        codes = [[known.get(w, np.nan) for w in column] for known, column in zip(self.vocabulary, words.T, strict=True)]
-        numbers = _numbers(frame, columns.numeric)
-        return np.column_stack([numbers, np.array(codes, dtype=np.float64).reshape(len(codes), len(frame)).T])
+    @staticmethod
+    def _matrix(frame: pd.DataFrame, columns: Columns, words: _Words) -> Floats:
+        codes = words.codes(frame, missing=np.nan, unseen=np.nan)
+        return np.column_stack([_numbers(frame, columns.numeric), codes])
 
 
 def _platt(y_obs: Floats, raw: Floats) -> Line:

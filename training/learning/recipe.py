@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from data.clock import DAY_US
 from features.catalogue import Catalogue
+from training.learning.counters import without_counters
 from training.learning.encoding import Encoding, learn_encoding
 from training.learning.linear import LinearPart, fit_linear
 from training.learning.model import Calibrator, LinearTrees
@@ -116,7 +117,7 @@ def fit_model(rows: Rows, choices: Choices, *, threads: int = 1) -> LinearTrees:
     so that they never see a margin that already knows its own label.
     """
     rows = rows.decayed(choices.half_life_days)
-    encoding = learn_encoding(rows.frame, rows.catalogue)
+    encoding = learn_encoding(rows.frame, without_counters(rows))
     matrix = encoding.tree_matrix(rows.frame)
     design = encoding.design(matrix)
     # A sixth of the rows brings the start near; the steps over all rows, the dear ones, are then few.
@@ -223,9 +224,15 @@ def log_odds(rows: Rows) -> float:
 
 
 def thinned(rows: Rows, most: int, *, seed: int) -> Rows:
-    """Keep whole accounts by the hash of their account until about `most` rows are left."""
+    """Keep pairs by the hash of their lead and moment until about `most` are left.
+
+    Pairs and not whole accounts: the photographs of one lead tell much the same, so that as many pairs of more leads
+    teach more (on 20,000 simulated leads a log loss of 0.154 from 40,000 pairs and of 0.158 from as many pairs of whole
+    accounts; from all 94,000 pairs 0.154).
+    """
     share = most / max(len(rows.spine), 1)
     if share >= 1:
         return rows
-    marks = account_folds(np.asarray([f"{seed}:{c}" for c in rows.clusters], object), 1000)
+    pairs = zip(rows.spine["lead_id"], rows.spine["as_of_us"], strict=True)
+    marks = account_folds(np.asarray([f"{seed}:{lead}:{as_of_us}" for lead, as_of_us in pairs], object), 1000)
     return rows.take(marks < share * 1000)

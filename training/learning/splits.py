@@ -72,10 +72,21 @@ def judge_split(spine: pd.DataFrame, plan: Plan) -> JudgeSplit:
     if not split.judged.any() or wins == 0 or wins == split.fit.sum():
         raise DataError(
             f"the split forward in time leaves {int(split.fit.sum())} rows to fit with {wins} won, and "
-            f"{int(split.judged.sum())} to judge",
+            f"{int(split.judged.sum())} to judge: {_lacking(split, wins)}",
             hint=_remedy(spine, plan),
         )
     return split
+
+
+def _lacking(split: JudgeSplit, wins: int) -> str:
+    """Say what a split lacks, the first thing first."""
+    if not split.fit.any():
+        return "there is nothing to learn from"
+    if not wins:
+        return "there is no win to learn from"
+    if wins == split.fit.sum():
+        return "there is nothing but wins to learn from"
+    return "there is nothing to judge"
 
 
 def _remedy(spine: pd.DataFrame, plan: Plan) -> str:

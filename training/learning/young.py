@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from training.learning.counters import without_counters
 from training.learning.encoding import learn_encoding
 from training.learning.linear import fit_linear
 
@@ -94,7 +95,7 @@ def _still_to_win(matured: Rows, waiting: Rows, elapsed: Floats, strength: float
 
 def _chances(learnt: Rows, asked: Rows, open_then: list[NDArray[np.bool_]], strength: float) -> list[Floats]:
     """Return what a linear model of the rows of each mask says of others; with few wins, their rate for everybody."""
-    encoding, y_obs = learn_encoding(learnt.frame, learnt.catalogue), learnt.y_obs
+    encoding, y_obs = learn_encoding(learnt.frame, without_counters(learnt)), learnt.y_obs
     design, other = (encoding.design(encoding.tree_matrix(rows.frame)) for rows in (learnt, asked))
     found, part = [], None
     for mask in open_then:

@@ -53,18 +53,23 @@ def kept_prepared(journal: Journal, scorecard: Scorecard) -> Prepared | None:
     return Prepared(training_set, rows, young, frames(opened, catalogue), plan, scorecard)
 
 
-def keep_judgement(journal: Journal, judgement: Judgement) -> None:
-    """Write the probabilities of every method, of the open leads, and the choices."""
+def keep_judgement(journal: Journal, judgement: Judgement, champion: str | None) -> None:
+    """Write the probabilities of every method, of the open leads, the choices, and beside which champion."""
     journal.write_table("judged_predictions", pa.table({k: pa.array(v) for k, v in judgement.predictions.items()}))
     journal.write_table("open_predictions", pa.table({"probability": pa.array(judgement.open_predictions)}))
-    journal.write("judged", {"choices": judgement.choices.as_dict()})
+    journal.write("judged", {"choices": judgement.choices.as_dict(), "champion": champion})
 
 
-def kept_judgement(journal: Journal, prepared: Prepared, *, capacity: int, seed: int) -> Judgement | None:
-    """Return what was judged, None where it is not there; the scoreboard is drawn anew from the probabilities."""
+def kept_judgement(
+    journal: Journal, prepared: Prepared, champion: str | None, *, capacity: int, seed: int
+) -> Judgement | None:
+    """Return what was judged, None where it is not there or was beside another champion.
+
+    The scoreboard is drawn anew from the probabilities.
+    """
     told = journal.read("judged")
     judged, opened = journal.read_table("judged_predictions"), journal.read_table("open_predictions")
-    if told is None or judged is None or opened is None:
+    if told is None or told["champion"] != champion or judged is None or opened is None:
         return None
     split = judge_split(prepared.rows.spine, prepared.plan)
     predictions = {name: np.asarray(judged[name].to_numpy(), np.float64) for name in judged.column_names}

@@ -191,12 +191,13 @@ class _Month:
 
     def _judged(self, prepared: Prepared, champion: Bundle | None) -> Judgement:
         settings = self.settings
-        kept = kept_judgement(self.journal, prepared, capacity=settings.capacity, seed=settings.seed)
+        served = None if champion is None else champion.digest
+        kept = kept_judgement(self.journal, prepared, served, capacity=settings.capacity, seed=settings.seed)
         if kept is not None:
             return kept
         choices = None if champion is None else Choices.from_dict(champion.manifest["choices"])
         judgement = judge_prepared(prepared, settings, champion=choices, progress=self.tell)
-        keep_judgement(self.journal, judgement)
+        keep_judgement(self.journal, judgement, served)
         return judgement
 
     def _trained(self, prepared: Prepared) -> Trained:
@@ -204,14 +205,21 @@ class _Month:
         judgement = self._judged(prepared, champion)
         refitted = refit(prepared, judgement, self.settings, progress=self.tell)
         self.tell("sealing the bundle and asking the gate")
-        return sealed(prepared, judgement, refitted, self.settings, champion=champion)
+        trained = sealed(prepared, judgement, refitted, self.settings, champion=champion)
+        self.journal.write("challenger", {"digest": trained.bundle.digest})
+        return trained
 
     def _champion(self) -> Bundle | None:
-        """Return the bundle that served when the run began: a rerun after the last step must not meet itself."""
-        told = self.journal.read("champion")
-        if told is None:
-            champion = champion_of(self.settings)
-            told = {"digest": None if champion is None else champion.digest}
+        """Return the bundle that the challenger has to beat.
+
+        That is the one which serves, but for a rerun after the last step, which must not meet itself: there it is the
+        one that served when the run began. Where a person promoted another in between, that one is judged anew.
+        """
+        serving, told = champion_of(self.settings), self.journal.read("champion")
+        digest = None if serving is None else serving.digest
+        itself = self.journal.read("challenger")
+        if told is None or (told["digest"] != digest and (itself is None or itself["digest"] != digest)):
+            told = {"digest": digest}
             self.journal.write("champion", told)
         if told["digest"] is None:
             return None
