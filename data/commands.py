@@ -31,9 +31,10 @@ def register(app: typer.Typer) -> None:
 
 
 def init() -> None:
-    """Make the folders that the other commands use, and say where they are."""
+    """Make the folders and the store that the other commands use, or bring the store up to date; say where they are."""
     from data.errors import InfrastructureError
     from data.settings import load_settings
+    from data.store.migrate import migrate
 
     settings = load_settings()
     for folder in (settings.home, settings.warehouse_dir, settings.bundles_dir, settings.mlruns):
@@ -44,8 +45,10 @@ def init() -> None:
                 f"{folder} cannot be made: {error.strerror}",
                 hint="check its rights, or set CLEW_HOME, CLEW_WAREHOUSE, CLEW_BUNDLES or CLEW_MLRUNS to another place",
             ) from None
+    store = migrate(settings.store_url)
     console().print(
-        f"warehouse {settings.warehouse_dir}, bundles {settings.bundles_dir}, MLflow {settings.mlruns}",
+        f"warehouse {settings.warehouse_dir}, bundles {settings.bundles_dir}, MLflow {settings.mlruns}, "
+        f"store {store.place} (schema {store.after})",
         markup=False,
         soft_wrap=True,
     )

@@ -64,7 +64,8 @@ class Settings(BaseSettings):
     `engine` computes the features of many leads; Spark's are DuckDB's to the last bit. `threads` are LightGBM's:
     another number gives another model in the last bits. `query_threads` are DuckDB's, whose answers are whole numbers
     and the same for any number of threads. `features_file` holds own definitions of features; without it
-    `features.yaml` in the home folder counts. With `treatments` there are features of what sales did.
+    `features.yaml` in the home folder counts. With `treatments` there are features of what sales did. `store` is the
+    URL of the operational store, of SQLite in a file or of PostgreSQL; it may hold a password and is not shown.
     """
 
     model_config = SettingsConfigDict(env_prefix="CLEW_", frozen=True, extra="forbid")
@@ -72,6 +73,7 @@ class Settings(BaseSettings):
     home: Path = Path("var")
     warehouse: Path | None = None
     bundles: Path | None = None
+    store: str | None = Field(None, repr=False)
     mlruns: Path = Path("mlruns")
     timezone: str = "UTC"
     target_industries: tuple[str, ...] = ("manufacturing", "medical devices", "software")
@@ -111,6 +113,11 @@ class Settings(BaseSettings):
     def bundles_dir(self) -> Path:
         """Where sealed bundles are published (`CLEW_BUNDLES`)."""
         return self.bundles or self.home / "bundles"
+
+    @property
+    def store_url(self) -> str:
+        """Where the operational store lives: the URL that was named, else a file beside the warehouse."""
+        return self.store or f"sqlite:///{self.home / 'store.sqlite'}"
 
     @property
     def own_features_file(self) -> Path | None:

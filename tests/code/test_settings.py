@@ -44,7 +44,7 @@ def test_the_file_may_hold_every_setting() -> None:
     write(
         "home: /data\nwarehouse: /fast/warehouse\nbundles: b\nmlruns: m\ntimezone: Asia/Shanghai\n"
         "target_industries: [retail]\nscorecard: s.yaml\nplan: {goal: sql, horizon_days: 30, ages_days: [1]}\n"
-        "capacity: 5\nseed: 1\nfeatures_file: f.yaml\ntreatments: true\n"
+        "capacity: 5\nseed: 1\nfeatures_file: f.yaml\ntreatments: true\nstore: sqlite:///s.sqlite\n"
         "exports: [{folder: /exports/crm, mapping: salesforce}]\nallow_leaks: [custom_grade]\n"
         "engine: spark\nthreads: 2\nquery_threads: 2\nhost: 0.0.0.0\nport: 80\nworkers: 3\n"
     )

@@ -49,7 +49,8 @@ def settings_in(home: Path, *, judge_from: str | None = None, ages_days: tuple[f
 def world(tmp_path_factory: pytest.TempPathFactory) -> SimulatedWorld:
     folder = tmp_path_factory.mktemp("world")
     report = simulate(leads=3000, seed=1, out=folder / "simulated", end=CUTOFF)
-    settings = settings_in(folder / "home")
+    # With fewer photographs no trees are worth growing, and nothing of them would be tested.
+    settings = settings_in(folder / "home", ages_days=(1, 7, 30))
     warehouse = Warehouse(settings.warehouse_dir)
     import_export(report.export, load_mapping(report.export / "mapping.yaml"), warehouse, now=CUTOFF)
     return SimulatedWorld(report.truth, settings, warehouse, train(warehouse, settings, as_of=CUTOFF))

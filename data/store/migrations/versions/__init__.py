@@ -1,0 +1,1 @@
+"""The steps in order: the facts, then what clew itself says and does about them."""
