@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from features.engine import FeatureComputer
 
 __all__ = [
+    "Sample",
     "TrainingSet",
     "build_training_set",
     "catalogue_of",
@@ -37,6 +39,18 @@ __all__ = [
     "known_by_of",
     "table_digest",
 ]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Which pairs to describe where there are very many.
+
+    About `most` of them by a hash of lead and moment, and beside these every matured monthly pair from `whole_from_us`
+    on (microseconds UTC), as lists on which models are judged must be whole.
+    """
+
+    most: int
+    whole_from_us: int
 
 
 @dataclass(frozen=True)
@@ -199,12 +213,14 @@ def build_training_set(
     *,
     cutoff_us: int,
     immature: bool = False,
+    sample: Sample | None = None,
     compute: FeatureComputer = compute_features,
 ) -> TrainingSet:
     """Photograph, label and describe all matured pairs by the cutoff, with `immature` the younger ones as well.
 
     On a connection opened with `known_by`, and with the catalogue of that moment, the result is the same to the byte
-    whatever is imported afterwards. `compute` is the engine, from `features.engine.feature_computer`.
+    whatever is imported afterwards. `compute` is the engine, from `features.engine.feature_computer`. With `sample` not
+    all pairs are described where there are very many; `counts` are of all.
 
     Raises
     ------
@@ -217,7 +233,31 @@ def build_training_set(
             f"no snapshot has matured by the cutoff ({counts.immature} are too young, {counts.closed} were closed)",
             hint=f"a label needs {plan.horizon_days:g} days after its snapshot: import older leads or move --as-of",
         )
+    if sample is not None and counts.labelled + counts.immature > sample.most:
+        _keep_sample(connection, sample, cutoff_us)
     return TrainingSet(feature_table(connection, catalogue, compute=compute), catalogue, counts, cutoff_us)
+
+
+def _keep_sample(connection: duckdb.DuckDBPyConnection, sample: Sample, cutoff_us: int) -> None:
+    """Leave the sample's pairs in `spine`, numbered anew."""
+    import numpy as np
+    import pyarrow as pa
+
+    query = "SELECT row_id, lead_id, as_of_us, monthly = 1 AND mature_us <= $cutoff AND as_of_us >= $whole AS whole"
+    limits = {"cutoff": cutoff_us, "whole": sample.whole_from_us}
+    pairs: pa.Table = connection.sql(f"{query} FROM spine", params=limits).to_arrow_table()
+    names = zip(pairs["lead_id"].to_pylist(), pairs["as_of_us"].to_pylist(), strict=True)
+    marks = np.fromiter((zlib.crc32(f"described {lead} {us}".encode()) for lead, us in names), np.int64, len(pairs))
+    kept = (marks < sample.most / len(pairs) * 2**32) | pairs["whole"].to_numpy()
+    connection.register("kept_pairs", pa.table({"row_id": pairs["row_id"].to_numpy()[kept]}))
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE spine AS
+        SELECT ROW_NUMBER() OVER (ORDER BY s.row_id) AS row_id, s.* EXCLUDE (row_id)
+        FROM spine AS s JOIN kept_pairs AS k ON k.row_id = s.row_id
+        """
+    )
+    connection.unregister("kept_pairs")
 
 
 def feature_table(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.clock import from_us, iso, to_us
+from data.clock import DAY_US, from_us, iso, parse_moment, to_us
 from data.errors import DataError
 from data.settings import Plan, Settings
 from features.catalogue import Catalogue
@@ -22,7 +22,7 @@ from features.engine import FeatureComputer, feature_computer
 from features.own import own_features
 from features.scorecard import Scorecard, load_scorecard
 from features.snapshots import SnapshotCounts, open_leads
-from features.training_set import TrainingSet, build_training_set, catalogue_of, first_as_of
+from features.training_set import Sample, TrainingSet, build_training_set, catalogue_of, first_as_of
 from training.bundles.bundle import Bundle, Grade, SealedModel, pointed_bundle
 from training.bundles.sealing import publish, seal
 from training.certainty.measure import judged_interval, with_certainty
@@ -61,6 +61,9 @@ _GRADES = (("A", 0.90), ("B", 0.70), ("C", 0.40))
 _LITTLE_DATA_WINS = 100
 # More pairs than these teach the model nothing that could be measured, and cost time and memory.
 _FITTING_ROWS = 150_000
+# So many are described; of the months that may be judged, with their settling, all are.
+_DESCRIBED_ROWS = 300_000
+_JUDGED_DAYS = 300
 Progress = Callable[[str], None]
 
 
@@ -185,7 +188,13 @@ def prepare(
         progress(f"photographing leads and computing {len(catalogue.features)} features")
         compute = feature_computer(settings, warehouse, known_by=known_by)
         training_set = build_training_set(
-            connection, catalogue, plan, cutoff_us=cutoff_us, immature=True, compute=compute
+            connection,
+            catalogue,
+            plan,
+            cutoff_us=cutoff_us,
+            immature=True,
+            sample=Sample(_DESCRIBED_ROWS, whole_from_us=_judged_from_us(plan, cutoff_us)),
+            compute=compute,
         )
         progress("describing today's open leads")
         open_rows = _open_rows(connection, compute, catalogue, plan, cutoff_us)
@@ -287,6 +296,13 @@ def frames(table: pa.Table, catalogue: Catalogue) -> Rows:
             column.astype("float64") if feature.kind == "numeric" else column.astype(object).where(column.notna(), None)
         )
     return Rows(frame, whole[[c for c in whole.columns if c not in set(catalogue.names)]], catalogue)
+
+
+def _judged_from_us(plan: Plan, cutoff_us: int) -> int:
+    """Return a moment before which nothing is judged."""
+    if plan.judge_from is not None:
+        return to_us(parse_moment(plan.judge_from))
+    return cutoff_us - round((plan.horizon_days + _JUDGED_DAYS) * DAY_US)
 
 
 def _profile_model(rows: Rows, judgement: Judgement, plan: Plan, settings: Settings, progress: Progress) -> SealedModel:

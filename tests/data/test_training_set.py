@@ -12,7 +12,7 @@ import pytest
 from data.clock import to_us
 from data.errors import DataError
 from data.settings import Plan
-from features.training_set import build_training_set, table_digest
+from features.training_set import Sample, TrainingSet, build_training_set, table_digest
 from tests.data.test_snapshots import START, lead, tables_of
 from tests.reference.worlds import CATALOGUES, World, connect, load, random_world, shuffled, utc
 
@@ -94,3 +94,32 @@ def test_a_training_set_without_a_mature_pair_is_refused() -> None:
         load(connection, tables_of(leads=[lead("a")]))
         with pytest.raises(DataError, match="no snapshot has matured"):
             build_training_set(connection, CATALOGUES["UTC"], Plan(), cutoff_us=to_us(START + 30 * DAY))
+
+
+def test_a_sample_holds_the_judged_months_whole_and_of_the_rest_as_many_as_asked_for(world: World) -> None:
+    plan = Plan(horizon_days=7, ages_days=tuple(range(1, 60)))
+    catalogue, cutoff_us = CATALOGUES["Europe/Amsterdam"], to_us(CUTOFF_OF_WORLD)
+
+    def built(sample: Sample | None, threads: int = 1) -> TrainingSet:
+        with connect(threads) as connection:
+            load(connection, world.tables)
+            return build_training_set(connection, catalogue, plan, cutoff_us=cutoff_us, immature=True, sample=sample)
+
+    whole = built(None)
+    from_us = to_us(utc(2026, 1, 1))
+    sample = Sample(whole.table.num_rows // 3, whole_from_us=from_us)
+    part = built(sample)
+    assert part.digest == built(sample, threads=3).digest
+    assert part.counts == whole.counts
+    assert part.table["row_id"].to_pylist() == list(range(1, part.table.num_rows + 1))
+    pairs = {(r["lead_id"], r["as_of_us"]): r for r in whole.table.drop_columns(["row_id"]).to_pylist()}
+    kept = {(r["lead_id"], r["as_of_us"]): r for r in part.table.drop_columns(["row_id"]).to_pylist()}
+    # What is described is described as before.
+    assert kept.items() <= pairs.items()
+    judged = {
+        pair for pair, row in pairs.items()
+        if row["monthly"] == 1 and row["mature_us"] <= cutoff_us and row["as_of_us"] >= from_us
+    }  # fmt: skip
+    assert judged
+    assert judged <= set(kept)
+    assert 0.2 < len(set(kept) - judged) / len(set(pairs) - judged) < 0.47

@@ -29,19 +29,21 @@ if TYPE_CHECKING:
 @pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Judge without the dear peers, and hand out the model that was fitted at each origin."""
-    fitted: list[LinearTrees] = []
+    # By the newest pair it learnt from: origins are judged side by side, in whatever order.
+    fitted: dict[int, LinearTrees] = {}
     fit_model = recipe.fit_model
 
-    def kept(*args: Any, **more: Any) -> LinearTrees:
-        fitted.append(fit_model(*args, **more))
-        return fitted[-1]
+    def kept(learnt: Rows, *args: Any, **more: Any) -> LinearTrees:
+        model = fitted[int(learnt.spine["as_of_us"].max())] = fit_model(learnt, *args, **more)
+        return model
 
     monkeypatch.setattr(judging, "fit_model", kept)
     monkeypatch.setattr(judging, "default_peers", lambda _: (peers.OdooWithoutStage(),))
 
     def run(rows: Rows) -> tuple[Judgement, list[LinearTrees]]:
         fitted.clear()
-        return judge(rows, Plan(), load_scorecard(), capacity=10), list(fitted)
+        judgement = judge(rows, Plan(), load_scorecard(), capacity=10)
+        return judgement, [fitted[newest] for newest in sorted(fitted)]
 
     return run
 

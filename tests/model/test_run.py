@@ -61,7 +61,7 @@ def test_the_shipped_model_is_fitted_on_all_pairs_and_the_judged_one_is_not(
     judged = world_rows.take(world.trained.judgement.split.judged)
     refitted = 1 / (1 + np.exp(-sealed.logit(sealed.model.encoding.tree_matrix(judged.frame))))
     assert np.abs(refitted - world.trained.judged_probabilities).max() > 1e-3
-    assert np.corrcoef(refitted, world.trained.judged_probabilities)[0, 1] > 0.8
+    assert np.corrcoef(refitted, world.trained.judged_probabilities)[0, 1] > 0.6
 
 
 def test_no_event_speaks_in_the_profile_only_model(world: SimulatedWorld) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from data.errors import DataError, UsageError
 from training.evaluation.metrics import METRICS, Floats, Line, logistic_line, logit
+from training.learning.parallel import workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -181,13 +182,15 @@ def paired_bootstrap(
     lists = np.zeros(observed.size, dtype=np.int64) if periods is None else _codes(periods, observed)
     judges = [_Judge.of(observed, _probability(name, p, observed), lists) for name, p in predictions.items()]
 
-    def judged(weights: Floats) -> Floats:
-        return np.stack([judge.figures(weights, capacity) for judge in judges], axis=1)
-
     block = max(1, min(replicates, _BLOCK_CELLS // max(observed.size, 1)))
     sizes = [min(block, replicates - done) for done in range(0, replicates, block)]
-    draws = [judged(cluster_weights(codes, rng, replicates=size)) for size in sizes]
-    point = judged(np.ones((observed.size, 1)))[0]
+    with workers() as each:
+
+        def judged(weights: Floats) -> Floats:
+            return np.stack(each(lambda judge: judge.figures(weights, capacity), judges), axis=1)
+
+        draws = [judged(cluster_weights(codes, rng, replicates=size)) for size in sizes]
+        point = judged(np.ones((observed.size, 1)))[0]
     return Replicates(tuple(predictions), tuple(METRICS), point, np.concatenate(draws))
 
 

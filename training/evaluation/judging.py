@@ -16,6 +16,7 @@ from training.evaluation.peers import Columns, Method, OdooExtended, OdooWithout
 from training.evaluation.scoreboard import Scoreboard, scoreboard
 from training.evaluation.segments import segments_of
 from training.learning.choosing import choose
+from training.learning.parallel import side_by_side
 from training.learning.recipe import Choices, Rows, fit_model, thinned
 from training.learning.splits import JudgeSplit, Origin, judge_split
 from training.learning.tuning import tune
@@ -116,9 +117,13 @@ def judge(
     known, _ = as_known(rows, split.judge_from_us)
     choices = _chosen(known, champion, monthly_only=monthly, search_s=search_s, seed=seed, progress=progress)
     recipes = {MODEL: choices} | ({} if champion is None else {CHAMPION: champion})
-    at = [_Round(rows, plan, origin, seed=seed, threads=threads, progress=progress) for origin in split.origins]
-    models = [round_.fit_recipes(recipes) for round_ in at]
-    parts = [round_.predict(fitted, scorecard) for round_, fitted in zip(at, models, strict=True)]
+
+    def judged_at(origin: Origin) -> tuple[Mapping[str, SealedModel], Mapping[str, Floats]]:
+        round_ = _Round(rows, plan, origin, seed=seed, threads=threads, progress=progress)
+        fitted = round_.fit_recipes(recipes)
+        return fitted, round_.predict(fitted, scorecard)
+
+    models, parts = zip(*side_by_side(judged_at, split.origins), strict=True)
     place = np.argsort(np.concatenate([np.flatnonzero(origin.judged) for origin in split.origins]))
     predictions = {name: np.concatenate([part[name] for part in parts])[place] for name in parts[0]}
     of_open = _of_open(models[-1][MODEL], open_rows)

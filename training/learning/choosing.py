@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from training.learning.calibration import MIN_EVENTS, fit_platt
 from training.learning.counters import without_counters
 from training.learning.encoding import Encoding, learn_encoding
 from training.learning.linear import LinearPart, fit_linear
+from training.learning.parallel import side_by_side
 from training.learning.recipe import Choices, Held, Rows, TreeShape, boost, cross_fitted, log_odds, thinned
 from training.learning.splits import Fold, forward_folds
 
@@ -87,16 +89,21 @@ def choose(
     clusters = np.concatenate([trial.clusters for trial in trials])
     # The strongest first: each solution is a good start for the next.
     strengths = _strengths(trials)
-    falling = {s: _pooled(t.linear_loss(s, HALF_LIVES[0]) for t in trials) for s in sorted(strengths, reverse=True)}
+    falling = {
+        s: _pooled(trials, partial(FoldTrial.linear_loss, strength=s, half_life_days=HALF_LIVES[0]))
+        for s in sorted(strengths, reverse=True)
+    }
     by_strength = {s: falling[s] for s in strengths}
     strength = best(by_strength, clusters)
-    by_age = {h: _pooled(t.linear_loss(strength, h) for t in trials) for h in HALF_LIVES}
+    by_age = {
+        h: _pooled(trials, partial(FoldTrial.linear_loss, strength=strength, half_life_days=h)) for h in HALF_LIVES
+    }
     half_life = best(by_age, clusters)
     mixtures = {a: Mixture(strength, half_life, a, shape) for a in ALPHAS}
     trees = {a: _worthwhile_trees(trials, mixture) for a, mixture in mixtures.items()}
-    losses = {a: _pooled(t.losses(mixtures[a], trees[a]) for t in trials) for a in ALPHAS}
+    losses = {a: _pooled(trials, partial(FoldTrial.losses, mixture=mixtures[a], trees=trees[a])) for a in ALPHAS}
     alpha = best(losses, clusters)
-    margins = _pooled(t.margin(mixtures[alpha], trees[alpha]) for t in trials)
+    margins = _pooled(trials, partial(FoldTrial.margin, mixture=mixtures[alpha], trees=trees[alpha]))
     return Choices(
         alpha=alpha,
         strength=strength,
@@ -215,7 +222,7 @@ class FoldTrial:
 
 def best_trees(trials: tuple[FoldTrial, ...], mixture: Mixture) -> int:
     """Return the number of trees with the least mean validation loss over the folds."""
-    return _STEP * int(np.argmin(_mean_curve([trial.curve(mixture) for trial in trials])))
+    return _STEP * int(np.argmin(_mean_curve(side_by_side(partial(FoldTrial.curve, mixture=mixture), trials))))
 
 
 def _worthwhile_trees(trials: tuple[FoldTrial, ...], mixture: Mixture) -> int:
@@ -227,7 +234,7 @@ def _worthwhile_trees(trials: tuple[FoldTrial, ...], mixture: Mixture) -> int:
     if _few(trials):
         return 0
     count = best_trees(trials, mixture)
-    losses = {trees: _pooled(trial.losses(mixture, trees) for trial in trials) for trees in (0, count)}
+    losses = {trees: _pooled(trials, partial(FoldTrial.losses, mixture=mixture, trees=trees)) for trees in (0, count)}
     return best(losses, np.concatenate([trial.clusters for trial in trials]))
 
 
@@ -250,8 +257,8 @@ def _strengths(trials: tuple[FoldTrial, ...]) -> tuple[float, ...]:
     return tuple(s for s in STRENGTHS if s >= least) or STRENGTHS[-1:]
 
 
-def _pooled(parts: Iterable[Floats]) -> Floats:
-    return np.concatenate(list(parts))
+def _pooled(trials: Iterable[FoldTrial], work: Callable[[FoldTrial], Floats]) -> Floats:
+    return np.concatenate(side_by_side(work, trials))
 
 
 def _mean_curve(curves: list[Floats]) -> Floats:
