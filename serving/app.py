@@ -1,189 +1,209 @@
-"""The endpoint as a Starlette application; all that it knows of scoring is `Scorer`.
+"""The endpoint as an ASGI application: who asks, how much is taken on, what answers, and what is told about it.
 
-Bodies are bounded before they are parsed, every error has one shape, and no log line holds anything a sender wrote.
+It stands in front of BentoML's own application, whose health, metrics and supervision stay, and lets nothing of it into
+the path of a score. Every error has one shape, and no log line holds anything a sender wrote.
 """
 
 from __future__ import annotations
 
-import logging
+import time
 import traceback
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import anyio
-import anyio.to_thread
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.routing import Route
+from starlette.requests import Request
 
-from data.clock import now, to_us
-from serving.exchange import Refusal, accepted_language, error_response, json_response, read_body, request_id_of
-from serving.openapi import openapi_document
-from serving.payload import parse_batch, parse_request
-from serving.problems import PayloadError, Problem, error_body
+from serving.access import ANYONE, may
+from serving.endpoints import Endpoints, model_routes
+from serving.exchange import Refusal, accepted_language, error_response, request_id_of
+from serving.problems import PayloadError, Problem
+from serving.routing import Call, Route, Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
-    from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from features.words import Language
-    from serving.state import Answering, ServingState
+    from serving.access import Principal
+    from serving.admission import Admission
+    from serving.event_log import EventLog
+    from serving.keyring import Keyring
+    from serving.metrics import Metrics
+    from serving.routing import Handler
+    from serving.state import ServingState
 
-__all__ = ["BATCH_LIMIT", "SINGLE_LIMIT", "create_app"]
+__all__ = ["BENTOML_ROUTES", "App", "create_app"]
 
-SINGLE_LIMIT = 1_000_000
-BATCH_LIMIT = 16_000_000
-# Two large batches at a time leave the event loop free for single leads.
-_BATCHES_AT_ONCE = 2
-
-_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-
-_Handler = Callable[["Request", str], Awaitable["Response"]]
-_log = logging.getLogger(__name__)
-
-
-def create_app(state: ServingState) -> Starlette:
-    """Return the application; `state` may be filled later, until then every score is answered with 503."""
-    endpoints = _Endpoints(state)
-    routes = [
-        Route("/v1/score", _guarded(endpoints.score), methods=["POST"]),
-        Route("/v1/score/batch", _guarded(endpoints.batch), methods=["POST"]),
-        Route("/v1/model", _guarded(endpoints.model), methods=["GET"]),
-        Route("/v1/openapi.json", _guarded(endpoints.openapi), methods=["GET"]),
-        # BentoML's own page here loads scripts from elsewhere.
-        Route("/", _guarded(endpoints.front), methods=["GET"]),
-    ]
-    allowed = {route.path: ", ".join(sorted(route.methods or ())) for route in routes}
-    routes.append(Route("/v1/{rest:path}", _nothing(allowed), methods=_METHODS))
-    return Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
+# What BentoML answers itself: health for everybody, the rest for whoever may read or administer.
+BENTOML_ROUTES = (
+    Route("/livez"),
+    Route("/healthz"),
+    Route("/readyz"),
+    Route("/metrics", scopes=("read", "admin")),
+    Route("/docs.json", scopes=("read", "admin")),
+    Route("/schema.json", scopes=("read", "admin")),
+)
+_OTHER = "other"
 
 
-class _Endpoints:
-    """The handlers of all paths."""
+class App:
+    """An ASGI application.
 
-    def __init__(self, state: ServingState) -> None:
+    Parameters
+    ----------
+    routes
+        What is answered here, and what beneath.
+    keyring
+        Who asks.
+    metrics, log
+        What is told about each request.
+    beneath
+        BentoML's application, for its own routes and for the start and end of the process.
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        *,
+        keyring: Keyring,
+        metrics: Metrics,
+        log: EventLog,
+        state: ServingState,
+        beneath: ASGIApp | None = None,
+    ) -> None:
+        self._routes = Routes([*routes, *(BENTOML_ROUTES if beneath else ())])
+        self._keyring = keyring
+        self._metrics = metrics
+        self._log = log
         self._state = state
-        self._batches: anyio.CapacityLimiter | None = None
+        self._beneath = beneath
 
-    async def score(self, request: Request, request_id: str) -> Response:
-        """Answer for one lead, in the event loop: it takes less than handing it to a thread and back would wait."""
-        body = await read_body(request, SINGLE_LIMIT)
-        answering = self._answering()
-        language = _language(request)
-        parsed = parse_request(body)
-        answer = answering.scorer.score(parsed, as_of_us=to_us(now()), language=language)
-        return json_response(answer, request_id, headers={"content-language": language})
-
-    async def batch(self, request: Request, request_id: str) -> Response:
-        """Answer for up to 200 leads, in a thread of its own."""
-        body = await read_body(request, BATCH_LIMIT)
-        answering = self._answering()
-        language = _language(request)
-        self._batches = self._batches or anyio.CapacityLimiter(_BATCHES_AT_ONCE)
-        results = await anyio.to_thread.run_sync(
-            _score_batch, answering, body, language, request_id, limiter=self._batches
-        )
-        return json_response({"results": results}, request_id, headers={"content-language": language})
-
-    async def model(self, request: Request, request_id: str) -> Response:
-        """Tell what answers."""
-        language = _language(request)
-        told = _model_card(self._answering(), language)
-        return json_response(told, request_id, headers={"content-language": language})
-
-    async def openapi(self, _: Request, request_id: str) -> Response:
-        """Describe this interface."""
-        return json_response(openapi_document(), request_id)
-
-    async def front(self, _: Request, request_id: str) -> Response:
-        """Point to the description."""
-        return json_response({"service": "clew", "description": "/v1/openapi.json"}, request_id)
-
-    def _answering(self) -> Answering:
-        if self._state.now is None:
-            raise Refusal(503, "not_ready", "the service is starting", {"retry-after": "2"})
-        return self._state.now
-
-
-def _nothing(allowed: Mapping[str, str]) -> Callable[[Request], Awaitable[Response]]:
-    """Return the endpoint of everything else under /v1: another method of a path, or no path of ours."""
-
-    async def endpoint(request: Request) -> Response:
-        methods = allowed.get(request.scope["path"])
-        if methods is None:
-            raise HTTPException(404)
-        raise HTTPException(405, headers={"Allow": methods})
-
-    return endpoint
-
-
-def _language(request: Request) -> Language:
-    return accepted_language(request.headers.get("accept-language", ""))
-
-
-def _score_batch(answering: Answering, body: bytes, language: Language, request_id: str) -> list[dict[str, Any]]:
-    found = answering.scorer.score_many(parse_batch(body), as_of_us=to_us(now()), language=language)
-    return [
-        {"status": "error", **error_body(item.problems, request_id)}
-        if isinstance(item, PayloadError)
-        else {"status": "ok", **item}
-        for item in found
-    ]
-
-
-def _model_card(answering: Answering, language: Language) -> dict[str, Any]:
-    scorer = answering.scorer
-    groups: dict[str, list[dict[str, str]]] = {}
-    for feature in scorer.catalogue.features:
-        told = {"feature": feature.name, "label": feature.label.in_language(language)}
-        groups.setdefault(feature.group, []).append(told)
-    return {
-        "source": "rules" if scorer.bundle is None else "model",
-        "pointer": answering.pointer,
-        "refused": list(answering.refused),
-        "model": scorer.model,
-        "horizon_days": scorer.horizon_days,
-        "goal": None if scorer.bundle is None else scorer.bundle.manifest.get("goal"),
-        "grades": [] if scorer.bundle is None else [grade.model_dump() for grade in scorer.bundle.grades],
-        "groups": [{"group": group, "features": features} for group, features in groups.items()],
-        "scorecard": scorer.scorecard.name,
-    }
-
-
-def _guarded(handler: _Handler) -> Callable[[Request], Awaitable[Response]]:
-    """Return an endpoint whose every failure is an answer in the one shape."""
-
-    async def endpoint(request: Request) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; whatever else a server asks goes to BentoML."""
+        if scope["type"] != "http":
+            if self._beneath is not None:
+                await self._beneath(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request = Request(scope, receive)
         request_id = request_id_of(request)
+        route, parameters = self._routes.find(scope["path"])
+        bearer: list[str] = []
         try:
-            return await handler(request, request_id)
-        except PayloadError as error:
-            return error_response(400, error.problems, request_id)
-        except Refusal as refusal:
-            return error_response(refusal.status, [refusal.problem], request_id, refusal.headers)
+            if route is None:
+                raise Refusal(404, "not_found", "there is no such path; /v1/openapi.json lists them")
+            principal = await self._let_in(request, route)
+            bearer += [principal.key_id] if principal.key_id else []
+            if not route.handlers and self._beneath is not None:
+                status = await _pass_on(self._beneath, scope, receive, send, request_id)
+                self._tell(request, route, request_id, status, started, bearer)
+                return
+            language = accepted_language(request.headers.get("accept-language", ""))
+            call = Call(request, request_id, principal, language, parameters)
+            response = await _handler(route, request.method)(call)
         except Exception as error:  # noqa: BLE001 - the sender gets an answer whatever happens
-            # The message may repeat what was sent, so only the place is logged.
-            _log.error("request %s failed with %s at %s", request_id, type(error).__name__, _place(error))
-            problem = Problem("internal", "the lead could not be scored; the fault is ours, not the request's")
-            return error_response(500, [problem], request_id)
+            response = self._failed(error, request_id)
+        await response(scope, receive, send)
+        self._tell(request, route, request_id, response.status_code, started, bearer)
 
-    return endpoint
+    async def _let_in(self, request: Request, route: Route) -> Principal:
+        if route.scopes is None:
+            return ANYONE
+        server = request.scope.get("server")
+        principal = await self._keyring.principal(request.headers.get("authorization"), server[0] if server else None)
+        if not may(principal, *route.scopes):
+            needed = " or ".join(route.scopes)
+            raise Refusal(403, "scope_missing", f"the API key lacks the scope {needed}")
+        return principal
+
+    def _failed(self, error: Exception, request_id: str) -> Response:
+        """Return the answer to a request that failed, in the one shape."""
+        if isinstance(error, PayloadError):
+            self._metrics.refused(error.problems[0].code)
+            return error_response(400, error.problems, request_id)
+        if isinstance(error, Refusal):
+            self._metrics.refused(error.problem.code)
+            return error_response(error.status, [error.problem], request_id, error.headers)
+        # The message may repeat what was sent, so only the place is logged.
+        self._log.tell("fault", request_id=request_id, error=type(error).__name__, place=_place(error))
+        self._metrics.refused("internal")
+        problem = Problem("internal", "the lead could not be scored; the fault is ours, not the request's")
+        return error_response(500, [problem], request_id)
+
+    def _tell(
+        self, request: Request, route: Route | None, request_id: str, status: int, started: float, bearer: list[str]
+    ) -> None:
+        seconds = time.perf_counter() - started
+        template = _OTHER if route is None else route.template
+        method = request.method if request.method in _METHODS else _OTHER
+        self._metrics.answered(template, method, status, seconds)
+        self._log.tell(
+            "request",
+            method=method,
+            route=template,
+            status=status,
+            ms=round(seconds * 1e3, 3),
+            bundle=self._state.digest,
+            request_id=request_id,
+            key=bearer[0] if bearer else None,
+        )
+
+
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+
+def create_app(
+    state: ServingState,
+    *,
+    keyring: Keyring,
+    metrics: Metrics,
+    log: EventLog,
+    admission: Admission | None = None,
+    beneath: ASGIApp | None = None,
+    more: Sequence[Route] = (),
+) -> App:
+    """Return the application; `state` may be filled later, until then every score is answered with 503.
+
+    Parameters
+    ----------
+    state
+        What answers.
+    keyring, metrics, log
+        As `App` takes them.
+    admission
+        How much is taken on at a time.
+    beneath
+        BentoML's application.
+    more
+        Further routes, under the same keys, limits and logs.
+    """
+    endpoints = Endpoints(state, metrics=metrics, admission=admission)
+    routes = [*model_routes(endpoints), *more]
+    return App(routes, keyring=keyring, metrics=metrics, log=log, state=state, beneath=beneath)
+
+
+def _handler(route: Route, method: str) -> Handler:
+    handler = route.handlers.get("GET" if method == "HEAD" else method)
+    if handler is None:
+        message = "this path does not take that method; /v1/openapi.json lists them"
+        raise Refusal(405, "method_not_allowed", message, {"allow": route.methods})
+    return handler
+
+
+async def _pass_on(beneath: ASGIApp, scope: Scope, receive: Receive, send: Send, request_id: str) -> int:
+    """Let BentoML answer; return the status it gave."""
+    statuses = [500]
+
+    async def noted(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses[0] = message["status"]
+            message = {**message, "headers": [*message.get("headers", ()), (b"x-request-id", request_id.encode())]}
+        await send(message)
+
+    await beneath(scope, receive, noted)
+    return statuses[0]
 
 
 def _place(error: Exception) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1:]
     return f"{'/'.join(last[0].filename.split('/')[-2:])}:{last[0].lineno}" if last else "an unknown place"
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    """Give Starlette's own refusals (404, 405) the shape of ours."""
-    if not isinstance(error, HTTPException):
-        raise error
-    words = {
-        404: ("not_found", "there is no such path; /v1/openapi.json lists them"),
-        405: ("method_not_allowed", "this path does not take that method; /v1/openapi.json lists them"),
-    }
-    code, message = words.get(error.status_code, ("refused", "the request was refused"))
-    return error_response(error.status_code, [Problem(code, message)], request_id_of(request), error.headers)

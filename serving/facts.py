@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from data.clock import MINUTE_US
 from data.derive import BLANK_CHARACTERS, contact_completeness, email_domain_kind, seniority
 from data.tables import CUSTOM_PREFIX
-from features.definitions import SENIORITY_RANKS, Filled, LeadAttribute
-from features.memory import ActionFact, EventFact, LeadFacts
+from features.definitions import Filled, LeadAttribute
+from features.memory import ActionFact, LeadFacts
+from serving.events import clean
 from serving.notices import Notice
-from serving.payload import AccountEventIn
 from serving.problems import PayloadError, Problem, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from features.catalogue import Catalogue
-    from features.memory import Attribute
-    from serving.payload import AccountIn, ActionIn, EventIn, LeadIn, Scalar, ScoreRequest
+    from features.memory import Attribute, EventFact
+    from serving.payload import AccountIn, ActionIn, LeadIn, Scalar, ScoreRequest
 
 __all__ = ["CustomKind", "custom_kinds", "to_facts"]
 
@@ -103,20 +102,15 @@ def _created_us(request: ScoreRequest, as_of_us: int, notices: list[Notice]) -> 
     raise PayloadError([Problem("invalid_field", message, field)])
 
 
-def _clean(text: str | None) -> str | None:
-    """Return a text as the import stores it: without surrounding white space, None where nothing is left."""
-    return None if text is None else text.strip(BLANK_CHARACTERS) or None
-
-
 def _lead_attributes(lead: LeadIn) -> dict[str, Attribute]:
     contact = lead.contact
     return {
-        "source": _clean(lead.source),
-        "medium": _clean(lead.medium),
-        "campaign": _clean(lead.campaign),
-        "keyword": _clean(lead.keyword),
-        "landing_page": _clean(lead.landing_page),
-        "country": _clean(lead.country),
+        "source": clean(lead.source),
+        "medium": clean(lead.medium),
+        "campaign": clean(lead.campaign),
+        "keyword": clean(lead.keyword),
+        "landing_page": clean(lead.landing_page),
+        "country": clean(lead.country),
         "seniority": seniority(lead.job_title),
         "email_domain_kind": None if contact is None else email_domain_kind(contact.email),
         "contact_completeness": None
@@ -127,9 +121,9 @@ def _lead_attributes(lead: LeadIn) -> dict[str, Attribute]:
 
 def _account_attributes(account: AccountIn) -> dict[str, Attribute]:
     return {
-        "industry": _clean(account.industry),
-        "country": _clean(account.country),
-        "region": _clean(account.region),
+        "industry": clean(account.industry),
+        "country": clean(account.country),
+        "region": clean(account.region),
         "employees": account.employees,
         "annual_revenue": account.annual_revenue,
         "founded_year": account.founded_year,
@@ -165,31 +159,32 @@ def _text(value: Scalar) -> str | None:
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return None if value is None else _clean(str(value))
+    return None if value is None else clean(str(value))
 
 
 def _account_events(account: AccountIn, lead_id: str, as_of_us: int, notices: list[Notice]) -> list[EventFact]:
     field, events = "lead.account.events", account.events or ()
-    others = [event for event in events if event.lead_id != lead_id]
+    own_id = clean(lead_id)
+    others = [event for event in events if event.lead_id != own_id]
     notices += [Notice("own_events_in_account", field)] * (len(events) - len(others))
     return _usable(others, as_of_us, field, notices)
 
 
-def _usable(events: Sequence[EventIn], as_of_us: int, field: str, notices: list[Notice]) -> list[EventFact]:
+def _usable(events: Sequence[EventFact], as_of_us: int, field: str, notices: list[Notice]) -> list[EventFact]:
     """Return the events that had happened and were known, exact duplicates once.
 
     Of equal keys with different content all are passed on: the evaluator picks one whatever their order.
     """
     first: dict[tuple[str, str], EventFact] = {}
     kept: list[EventFact] = []
-    for event in events:
-        fact = _fact(event)
-        if fact.occurred_us >= as_of_us:
+    for fact in events:
+        # By position, which takes half as long: source, id, type, occurred, known.
+        if fact[3] >= as_of_us:
             notices.append(Notice("events_after_as_of", field))
-        elif fact.known_us > as_of_us:
+        elif fact[4] > as_of_us:
             notices.append(Notice("events_not_known_yet", field))
         else:
-            other = first.setdefault((fact.source, fact.event_id), fact)
+            other = first.setdefault(fact[:2], fact)
             if other is fact:
                 kept.append(fact)
             elif other == fact:
@@ -198,34 +193,3 @@ def _usable(events: Sequence[EventIn], as_of_us: int, field: str, notices: list[
                 kept.append(fact)
                 notices.append(Notice("conflicting_events", field))
     return kept
-
-
-def _fact(event: EventIn) -> EventFact:
-    occurred_us = event.occurred_at
-    content_id, kind = _clean(event.content_id), event.type.strip(BLANK_CHARACTERS)
-    # Without an id the content is the identity, so that a request sent again gives the same answer.
-    event_id = _clean(event.id) or f"{kind}|{occurred_us}|{content_id}|{event.duration_s}|{event.value}|{event.lead_id}"
-    return EventFact(
-        source=event.source.strip(BLANK_CHARACTERS),
-        event_id=event_id,
-        type=kind,
-        occurred_us=occurred_us,
-        known_us=occurred_us if event.known_at is None else max(event.known_at, occurred_us),
-        content_id=content_id,
-        duration_s=event.duration_s,
-        value=event.value,
-        lead_id=_clean(event.lead_id),
-        channel=_clean(event.channel),
-        person_id=_person(event) if isinstance(event, AccountEventIn) else None,
-        seniority_rank=_rank(event.job_title) if isinstance(event, AccountEventIn) else None,
-    )
-
-
-def _person(event: AccountEventIn) -> str | None:
-    return _clean(event.person_id) or _clean(event.lead_id)
-
-
-@lru_cache(maxsize=4096)
-def _rank(job_title: str | None) -> int | None:
-    """Return the rank that a title states; a colleague's title stands on every one of the events."""
-    return SENIORITY_RANKS.get(seniority(job_title) or "")

@@ -22,7 +22,7 @@ from training.bundles.sealing import point_at
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Loaded", "choose_bundle", "load_checked"]
+__all__ = ["Loaded", "choose_bundle", "load_checked", "remember"]
 
 Pointer = Literal["current", "last_good"]
 _POINTERS: tuple[Pointer, ...] = ("current", "last_good")
@@ -58,7 +58,7 @@ def choose_bundle(bundles: Path) -> Loaded:
             refused.append(f"{pointer}: {error}")
             continue
         if pointer == "current":
-            _remember(bundles, folder)
+            remember(bundles, folder)
         return Loaded(bundle, pointer, tuple(refused))
     return Loaded(None, None, tuple(refused) or ("no bundle has been published yet",))
 
@@ -121,7 +121,7 @@ def _try_in_child(folder: Path) -> None:
         raise DataError(f"refused by a trial in a process of its own: {reason}")
 
 
-def _remember(bundles: Path, folder: Path) -> None:
+def remember(bundles: Path, folder: Path) -> None:
     """Make the bundle `last_good`; a read-only folder must not keep anybody from serving."""
     if pointed_bundle(bundles, "last_good") != folder:
         with contextlib.suppress(OSError, ClewError):

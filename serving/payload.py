@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError
 
 from data.clock import to_us
+from features.memory import EventFact
+from serving.events import FIRST_US, LARGEST_NUMBER, LAST_US, LONGEST_TEXT, event_fact, quick_events
 from serving.problems import PayloadError, Problem, kind_of, problems_of
 
 __all__ = [
@@ -32,13 +43,10 @@ __all__ = [
     "parse_request",
 ]
 
-LONGEST_TEXT = 500
 MOST_EVENTS = 2_000
 MOST_ACCOUNT_EVENTS = 5_000
 MOST_LEADS = 200
 MOST_CUSTOM = 500
-LARGEST_NUMBER = 1e15
-_FIRST_US, _LAST_US = to_us(datetime(1900, 1, 1, tzinfo=UTC)), to_us(datetime(2200, 1, 1, tzinfo=UTC))
 
 _EXAMPLE_TIME = "2026-11-21T08:00:00Z"
 
@@ -58,7 +66,7 @@ def _moment(value: object) -> int:
     if moment.tzinfo is None:
         raise _wrong(f"a time with an offset such as {_EXAMPLE_TIME}", "a time without one")
     us = to_us(moment)
-    if not _FIRST_US <= us < _LAST_US:
+    if not FIRST_US <= us < LAST_US:
         raise _wrong("a time between the years 1900 and 2200", "another one")
     return us
 
@@ -128,6 +136,27 @@ class AccountEventIn(EventIn):
     job_title: Text | None = None
 
 
+def _own_events(values: object, check: ValidatorFunctionWrapHandler) -> list[EventFact]:
+    found = quick_events(values, most=MOST_EVENTS, of_account=False)
+    return [event_fact(event) for event in check(values)] if found is None else found
+
+
+def _account_events(values: object, check: ValidatorFunctionWrapHandler) -> list[EventFact]:
+    found = quick_events(values, most=MOST_ACCOUNT_EVENTS, of_account=True)
+    return [event_fact(event) for event in check(values)] if found is None else found
+
+
+if TYPE_CHECKING:
+    Events = list[EventFact]
+    AccountEvents = list[EventFact]
+else:
+    # The contract is that of the models; what becomes of them are facts.
+    Events = Annotated[list[EventIn], Field(max_length=MOST_EVENTS), WrapValidator(_own_events)]
+    AccountEvents = Annotated[
+        list[AccountEventIn], Field(max_length=MOST_ACCOUNT_EVENTS), WrapValidator(_account_events)
+    ]
+
+
 class ActionIn(_In):
     """Something that sales did with the lead: called, emailed, messaged, met and others."""
 
@@ -145,9 +174,7 @@ class AccountIn(_In):
     employees: Quantity | None = None
     annual_revenue: Quantity | None = None
     founded_year: Quantity | None = None
-    events: Annotated[list[AccountEventIn], Field(max_length=MOST_ACCOUNT_EVENTS)] | None = Field(
-        None, description="Absent means unknown, an empty list means none."
-    )
+    events: AccountEvents | None = Field(None, description="Absent means unknown, an empty list means none.")
 
 
 class ContactIn(_In):
@@ -179,9 +206,7 @@ class ScoreRequest(_In):
     """One lead at one moment."""
 
     lead: LeadIn
-    events: Annotated[list[EventIn], Field(max_length=MOST_EVENTS)] | None = Field(
-        None, description="Absent means unknown, an empty list means none."
-    )
+    events: Events | None = Field(None, description="Absent means unknown, an empty list means none.")
     actions: Annotated[list[ActionIn], Field(max_length=MOST_EVENTS)] | None = Field(
         None, description="Absent means unknown, an empty list means none; read only by models that ask for it."
     )

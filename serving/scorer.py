@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -121,15 +122,24 @@ class Scorer:
         found: list[dict[str, Any] | PayloadError] = []
         for position, item in enumerate(items):
             try:
-                request = parse_item(item, position)
+                found.append(self.score_item(item, position, as_of_us=as_of_us, language=language))
             except PayloadError as error:
                 found.append(error)
-                continue
-            try:
-                found.append(self.score(request, as_of_us=as_of_us, language=language))
-            except PayloadError as error:
-                found.append(error.below(f"leads.{position}"))
         return found
+
+    def score_item(self, item: object, position: int, *, as_of_us: int, language: Language = "en") -> dict[str, Any]:
+        """Return the answer for one unchecked item of a batch.
+
+        Raises
+        ------
+        PayloadError
+            If it breaks the contract; problems name its place, such as `leads.3.lead.lead_id`.
+        """
+        request = parse_item(item, position)
+        try:
+            return self.score(request, as_of_us=as_of_us, language=language)
+        except PayloadError as error:
+            raise error.below(f"leads.{position}") from None
 
     def _model_answer(
         self, bundle: Bundle, answer: Answer, notices: list[Notice], language: Language
@@ -142,6 +152,9 @@ class Scorer:
             notices.append(Notice("unlike_training"))
         if self._identity is not None and self._identity.little_data:
             notices.append(Notice("little_data"))
+        if not math.isfinite(remainder):
+            # JSON has no such number, and whoever reads the answer has no use for it.
+            raise ArithmeticError("the model gave a number that is not finite")
         around = bundle.interval_of(answer)
         return {
             "horizon_days": self.horizon_days,

@@ -1,6 +1,8 @@
 """The BentoML service: a thin shell around `serving.app`, with BentoML's health, metrics and supervision of workers.
 
-All scoring is in plain code below this module and could stand on any other ASGI server.
+All scoring is in plain code below this module and could stand on any other ASGI server. BentoML keeps a timer and a
+tracing context of every request for as long as its time-out is, and measures and routes each one several times over; so
+what is scored does not pass through it (`to_asgi`), and has its own time-outs, limits, metrics and logs.
 """
 
 # The telemetry has to be off before bentoml is imported.
@@ -8,25 +10,87 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 
 import bentoml
 
 from data.settings import load_settings
+from serving.admission import Admission
 from serving.app import create_app
+from serving.chores import Chore, run_chores
+from serving.connections import bound_connections
+from serving.event_log import EventLog
+from serving.following import Follower
+from serving.keyring import check_bind, keyring_of
 from serving.lean import leave_out_training
+from serving.metrics import Metrics
 from serving.owner import follow_owner
 from serving.state import ServingState, answering
 
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from data.settings import Settings
+    from serving.keyring import Keyring
+
 __all__ = ["LeadScoring"]
 
-# BentoML keeps the context of every request for this long, so it is short; it covers a batch of 200 with reasons.
+# For BentoML's own routes only.
 _TIMEOUT_SECONDS = 5
+# A thread of Python that works holds the others up for this long; the usual 5 ms are several answers.
+_SWITCH_SECONDS = 0.001
 
 follow_owner()
 _settings = load_settings()
+check_bind(_settings)
 _state = ServingState()
+_log = EventLog()
+
+
+class _Fronted(bentoml.Service[Any]):
+    """A service whose application has ours in front."""
+
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:  # noqa: FBT001 - BentoML's signature
+        """Return the application of a worker process."""
+        beneath = super().to_asgi(is_main=is_main)
+        bound_connections()
+        metrics, keyring = Metrics(), keyring_of(_settings)
+        admission = Admission(tell=metrics.busy)
+        _log.write_always()
+        run_chores(_chores(_settings, metrics, keyring, admission), _log)
+        return create_app(_state, keyring=keyring, metrics=metrics, log=_log, admission=admission, beneath=beneath)
+
+
+def _chores(settings: Settings, metrics: Metrics, keyring: Keyring, admission: Admission) -> list[Chore]:
+    follower: list[Follower] = []
+
+    def tell(result: str, bundle: str, why: str) -> None:
+        metrics.changed(result)
+        _log.tell("bundle", result=result, bundle=bundle, why=why)
+
+    def follow() -> None:
+        if _state.now is None:
+            return
+        if not follower:
+            follower.append(Follower(settings, _state, tell))
+        follower[0].look()
+
+    def measure() -> None:
+        if _state.now is not None:
+            model = _state.now.scorer.model or {}
+            metrics.serving(model.get("bundle"), model.get("version"), _state.now.pointer)
+        metrics.dropped(_log.dropped)
+        admission.measured()
+
+    return [
+        Chore("follow the pointer", 1.0, follow),
+        Chore("measure", 1.0, measure),
+        Chore("read the keys", 5.0, keyring.refresh),
+        Chore("forget dead workers", 10.0, metrics.forget_the_dead),
+    ]
 
 
 @bentoml.service(
@@ -35,14 +99,17 @@ _state = ServingState()
     traffic={"timeout": _TIMEOUT_SECONDS},
     logging={"access": {"enabled": False}},
     http={"host": _settings.host, "port": _settings.port},
+    service_class=_Fronted,
 )
-@bentoml.asgi_app(create_app(_state), path="/")
 class LeadScoring:
     """Scores leads under /v1; see /v1/openapi.json."""
 
     def __init__(self) -> None:
         leave_out_training()
+        sys.setswitchinterval(_SWITCH_SECONDS)
         _state.now = answering(_settings)
+        for why in _state.now.refused:
+            _log.tell("bundle", result="refused", why=why)
         # The model stays for good: without it every full collection would walk through it.
         gc.collect()
         gc.freeze()

@@ -11,8 +11,9 @@ from serving.scorer import Scorer
 
 if TYPE_CHECKING:
     from data.settings import Settings
+    from training.bundles.bundle import Bundle
 
-__all__ = ["Answering", "ServingState", "answering"]
+__all__ = ["Answering", "ServingState", "answering", "scorer_of"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,12 @@ class ServingState:
         self.now = now
 
     @property
+    def digest(self) -> str | None:
+        """The hash of the bundle that answers; None where the rules answer or nothing does yet."""
+        bundle = None if self.now is None else self.now.scorer.bundle
+        return None if bundle is None else bundle.digest
+
+    @property
     def ready(self) -> bool:
         """Whether anything can answer; the rules alone can."""
         return self.now is not None
@@ -44,6 +51,17 @@ def answering(settings: Settings) -> Answering:
     DataError
         If the scorecard is broken: then not even the rules could answer.
     """
-    fallback = load_scorecard(settings.scorecard, target_industries=settings.target_industries)
     loaded = choose_bundle(settings.bundles_dir)
-    return Answering(Scorer(loaded.bundle, fallback, timezone=settings.timezone), loaded.pointer, loaded.refused)
+    return Answering(scorer_of(loaded.bundle, settings), loaded.pointer, loaded.refused)
+
+
+def scorer_of(bundle: Bundle | None, settings: Settings) -> Scorer:
+    """Return what answers from a bundle, with the settings' scorecard where there is none.
+
+    Raises
+    ------
+    DataError
+        If that scorecard is broken.
+    """
+    fallback = load_scorecard(settings.scorecard, target_industries=settings.target_industries)
+    return Scorer(bundle, fallback, timezone=settings.timezone)

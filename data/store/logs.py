@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from data.store.engine import Store
     from data.store.records import ActionRecord, EventRecord, MergeRecord, Record, StageRecord, Verdict
 
-__all__ = ["add_actions", "add_events", "add_merges", "add_stages"]
+__all__ = ["add_actions", "add_events", "add_merges", "add_stages", "write_rows"]
 
 _Key = tuple[Any, ...]
 
@@ -58,7 +58,7 @@ def _add(store: Store, table: str, records: Sequence[Record], now_us: int | None
         at_us = to_us(now()) if now_us is None else now_us
         rows = [_row(record, at_us) for record in records]
         claims = [max(row["occurred_at"], row["known_at"]) > at_us + FUTURE_TOLERANCE_US for row in rows]
-        verdicts = _write(connection, table, [row for row, claim in zip(rows, claims, strict=True) if not claim])
+        verdicts = write_rows(connection, table, [row for row, claim in zip(rows, claims, strict=True) if not claim])
         told = iter(verdicts)
         found: list[Verdict] = ["future" if claim else next(told) for claim in claims]
         changed = {
@@ -81,8 +81,18 @@ def _row(record: Record, at_us: int) -> dict[str, Any]:
     return {**row, "known_at": row["known_at"] if own_clock else at_us, "recorded_at": at_us, "_own_clock": own_clock}
 
 
-def _write(connection: sa.Connection, table: str, rows: Sequence[dict[str, Any]]) -> list[Verdict]:
-    """Write the rows whose key is free, and judge the others by what holds their key."""
+def write_rows(connection: sa.Connection, table: str, rows: Sequence[dict[str, Any]]) -> list[Verdict]:
+    """Write the rows whose key is free, and judge the others by what holds their key.
+
+    Parameters
+    ----------
+    connection
+        Of a transaction that writes.
+    table
+        `events`, `actions`, `stages` or `merges`.
+    rows
+        Whole rows, each with `_own_clock`: whether its `known_at` was told and not set here.
+    """
     key = TABLES[table].key
     first: dict[_Key, int] = {}
     for number, row in enumerate(rows):

@@ -23,6 +23,7 @@ __all__ = [
     "DIRTY_LEADS",
     "FACTS",
     "FEEDBACK",
+    "FORGOTTEN",
     "ID",
     "LEASES",
     "METADATA",
@@ -34,7 +35,7 @@ __all__ = [
     "WEBHOOK_TARGETS",
 ]
 
-SCHEMA = "0002"  # the newest migration; a test holds it against the folder of migrations
+SCHEMA = "0003"  # the newest migration; a test holds it against the folder of migrations
 VERSION_TABLE = "clew_schema"  # not Alembic's default, which MLflow uses in the same server
 CUSTOM = "custom"
 
@@ -205,4 +206,13 @@ SAVED_VIEWS = sa.Table(
     sa.Column("query", sa.Text(), nullable=False),
     sa.Column("saved_at", sa.BigInteger(), nullable=False),
     sa.UniqueConstraint("key_id", "name", name="saved_views_by_name"),
+)
+
+# Leads whose person was erased. Only a keyed hash of the id stays, so that an exchange can leave them out.
+FORGOTTEN = sa.Table(
+    "forgotten",
+    METADATA,
+    sa.Column("hashed", ID, primary_key=True),
+    sa.Column("salt", sa.Text(), nullable=False),
+    sa.Column("forgotten_at", sa.BigInteger(), nullable=False),
 )

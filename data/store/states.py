@@ -17,13 +17,21 @@ from data.store.versions import Placement, place
 from data.tables import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from data.store.engine import Store
     from data.store.records import AccountRecord, LeadRecord, OutcomeRecord, Verdict
     from data.store.versions import Content
 
-__all__ = ["FUTURE_TOLERANCE_US", "add_outcomes", "lead_content", "put_account", "put_lead", "put_leads"]
+__all__ = [
+    "FUTURE_TOLERANCE_US",
+    "add_outcomes",
+    "lead_content",
+    "put_account",
+    "put_lead",
+    "put_leads",
+    "take_versions",
+]
 
 FUTURE_TOLERANCE_US = 5 * MINUTE_US  # two clocks may differ; the import tolerates as much
 _WRITTEN = frozenset({"new", "older"})
@@ -141,6 +149,59 @@ def lead_content(record: LeadRecord) -> dict[str, object]:
     if record.person_id is None and facts is not None:
         content["person_id"] = facts.person_id
     return content
+
+
+def take_versions(
+    connection: sa.Connection, table: str, rows: Sequence[Mapping[str, Any]], at_us: int
+) -> list[Verdict]:
+    """Place versions that are known from elsewhere in the histories of their entities; tell what became of each.
+
+    Parameters
+    ----------
+    connection
+        Of a transaction that writes; the entities are locked.
+    table
+        `leads`, `accounts` or `outcomes`.
+    rows
+        Whole rows but `recorded_at`, those of an entity in order of `known_at`.
+    at_us
+        The present, microseconds UTC.
+    """
+    (entity,) = (name for name in TABLES[table].key if name != "known_at")
+    ids = sorted({str(row[entity]) for row in rows})
+    histories, confirmed = _histories(connection, table, ids)
+    verdicts: list[Verdict] = []
+    versions, moments = list[dict[str, Any]](), list[dict[str, Any]]()
+    for row in rows:
+        one, content = str(row[entity]), {n: v for n, v in row.items() if n not in {entity, "known_at"}}
+        placement = place(histories[one], confirmed[one], content, row["known_at"])
+        verdicts.append(placement.verdict)
+        histories[one] = sorted([*histories[one], *placement.versions], key=lambda version: version[0])
+        versions += [{**said, entity: one, "known_at": us, "recorded_at": at_us} for us, said in placement.versions]
+        if placement.confirmed_us is not None:
+            confirmed[one] = sorted([*confirmed[one], placement.confirmed_us])
+            moments.append({"of_table": table, "entity_id": one, "known_at": placement.confirmed_us})
+    if versions:
+        connection.execute(sa.insert(FACTS[table]), versions)
+    if moments:
+        connection.execute(insert_into(connection, CONFIRMATIONS).on_conflict_do_nothing(), moments)
+    return verdicts
+
+
+def _histories(
+    connection: sa.Connection, table: str, ids: Sequence[str]
+) -> tuple[dict[str, list[tuple[int, Content]]], dict[str, list[int]]]:
+    """Return for each entity its versions and the moments at which they were said again, in order of time."""
+    rows = FACTS[table]
+    (entity,) = (name for name in TABLES[table].key if name != "known_at")
+    histories: dict[str, list[tuple[int, Content]]] = {one: [] for one in ids}
+    confirmed: dict[str, list[int]] = {one: [] for one in ids}
+    for row in connection.execute(sa.select(rows).where(rows.c[entity].in_(ids)).order_by(rows.c.known_at)).mappings():
+        histories[row[entity]].append((row["known_at"], _content(row, entity)))
+    again = sa.select(CONFIRMATIONS).where(CONFIRMATIONS.c.of_table == table, CONFIRMATIONS.c.entity_id.in_(ids))
+    for row in connection.execute(again.order_by(CONFIRMATIONS.c.known_at)).mappings():
+        confirmed[row["entity_id"]].append(row["known_at"])
+    return histories, confirmed
 
 
 def _present(now_us: int | None) -> int:

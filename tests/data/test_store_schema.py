@@ -87,7 +87,7 @@ def test_an_upgrade_keeps_every_fact_and_has_the_leads_scored(url: str) -> None:
         connection.execute(sa.insert(FACTS["leads"]), versions)
         connection.execute(sa.insert(FACTS["events"]), event | {"occurred_at": 1, "known_at": 1, "recorded_at": 1})
     before = rows_of(store, *FACTS)
-    with pytest.raises(InfrastructureError, match="schema 0001, this clew works with 0002; run `clew init` once"):
+    with pytest.raises(InfrastructureError, match=f"schema 0001, this clew works with {SCHEMA}; run `clew init` once"):
         expect_schema(store)
     assert (migrated := migrate(url)).before == "0001"
     assert migrated.after == SCHEMA
@@ -148,7 +148,7 @@ def test_a_store_of_a_newer_clew_is_neither_used_nor_migrated(url: str) -> None:
     store = opened(url)
     with store.engine.begin() as connection:
         connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))  # noqa: S608 - a constant
-    with pytest.raises(InfrastructureError, match="schema 9999, this clew works with 0002; install the newer clew"):
+    with pytest.raises(InfrastructureError, match=f"schema 9999, this clew works with {SCHEMA}; install the newer clew"):
         expect_schema(store)
     with pytest.raises(InfrastructureError, match="newer clew"):
         migrate(url)

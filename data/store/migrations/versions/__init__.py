@@ -1,1 +1,1 @@
-"""The steps in order: the facts, then what clew itself says and does about them."""
+"""The steps in order: the facts, then what clew itself says and does about them, then who was forgotten."""
