@@ -224,10 +224,14 @@ def predict(logit: Floats) -> Floats:
 
 def _groups(rows: Rows, split: JudgeSplit, judged: Rows) -> Mapping[str, NDArray[np.bool_] | NDArray[np.object_]]:
     """Return the sets of judged rows that get figures of their own: segments, and leads that their fit has not seen."""
-    lead = rows.spine["lead_id"].to_numpy(object)
-    seen = np.zeros(len(lead), bool)
+    import pandas as pd
+
+    codes, leads = pd.factorize(rows.spine["lead_id"])
+    seen = np.zeros(len(codes), bool)
     for origin in split.origins:
-        seen[origin.judged] = np.isin(lead[origin.judged], np.unique(lead[origin.fit]))
+        fitted = np.zeros(len(leads), bool)
+        fitted[codes[origin.fit]] = True
+        seen[origin.judged] = fitted[codes[origin.judged]]
     unseen = ~seen[split.judged]
     own = {"leads unseen in fitting": unseen} if unseen.any() and not unseen.all() else {}
     return {**own, **segments_of(judged.frame, judged.spine)}

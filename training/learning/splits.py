@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +136,7 @@ def forward_folds(spine: pd.DataFrame, *, monthly_only: bool, count: int = 3) ->
     is judged, but the choice may be a little optimistic, and the fold says so.
     """
     as_of, y_obs = spine["as_of_us"].to_numpy(), spine["y_obs"].to_numpy()
-    mature, clusters = spine["mature_us"].to_numpy(), spine["cluster"].to_numpy(object)
+    mature, clusters = spine["mature_us"].to_numpy(), _codes(spine["cluster"])
     candidates = (spine["monthly"].to_numpy() == 1) if monthly_only else np.ones(len(spine), bool)
     edges = _edges(as_of[candidates], y_obs[candidates], count)
     folds = []
@@ -148,6 +148,13 @@ def forward_folds(spine: pd.DataFrame, *, monthly_only: bool, count: int = 3) ->
         if _both_classes(y_obs[fit], _MIN_WINS) and _both_classes(y_obs[validate], 5):
             folds.append(Fold(fit, validate, purged=enough))
     return tuple(folds)
+
+
+def _codes(names: pd.Series[Any]) -> NDArray[np.int64]:
+    """Return a number for each name: numbers are compared a hundred times as fast."""
+    import pandas as pd
+
+    return np.asarray(pd.factorize(names)[0], np.int64)
 
 
 def _edges(as_of: NDArray[np.int64], y_obs: NDArray[np.int64], count: int) -> list[int]:
