@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from training.gating.gate import Verdict
 
 __all__ = [
+    "FITTING_ROWS",
     "Prepared",
     "Refit",
     "Trained",
@@ -60,7 +61,7 @@ __all__ = [
 _GRADES = (("A", 0.90), ("B", 0.70), ("C", 0.40))
 _LITTLE_DATA_WINS = 100
 # More pairs than these teach the model nothing that could be measured, and cost time and memory.
-_FITTING_ROWS = 150_000
+FITTING_ROWS = 150_000
 # So many are described; of the months that may be judged, with their settling, all are.
 _DESCRIBED_ROWS = 300_000
 _JUDGED_DAYS = 300
@@ -233,7 +234,7 @@ def refit(
     """Fit the judged recipe on all pairs, its choices frozen, and score today's open leads."""
     strength, known = judgement.choices.strength, len(prepared.rows.spine) + len(prepared.young.spine)
     matured, young = (
-        thinned(part, int(_FITTING_ROWS * len(part.spine) / known), seed=settings.seed)
+        thinned(part, int(FITTING_ROWS * len(part.spine) / known), seed=settings.seed)
         for part in (prepared.rows, prepared.young)
     )
     rows = completed(matured, young, at_us=prepared.cutoff_us, strength=strength)
@@ -310,7 +311,7 @@ def _profile_model(rows: Rows, judgement: Judgement, plan: Plan, settings: Setti
     only = _profile_rows(rows)
     progress("choosing the profile-only model")
     choices = choose(only.take(judgement.split.fit), monthly_only=plan.judge_age_days is None, seed=settings.seed)
-    learnt = thinned(only, _FITTING_ROWS, seed=settings.seed)
+    learnt = thinned(only, FITTING_ROWS, seed=settings.seed)
     return SealedModel(fit_model(learnt, choices, threads=settings.threads), choices.calibrator)
 
 

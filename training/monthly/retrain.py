@@ -26,7 +26,17 @@ from training.gating.page import LeakLine, write_gate_page
 from training.learning.recipe import Choices
 from training.monthly.journal import Journal, run_folder, run_key, running_alone
 from training.monthly.kept import keep_judgement, keep_prepared, kept_judgement, kept_prepared
-from training.run import Prepared, Trained, champion_of, judge_prepared, prepare, refit, scorecard_of, sealed
+from training.run import (
+    FITTING_ROWS,
+    Prepared,
+    Trained,
+    champion_of,
+    judge_prepared,
+    prepare,
+    refit,
+    scorecard_of,
+    sealed,
+)
 
 if TYPE_CHECKING:
     from data.settings import Settings
@@ -227,11 +237,13 @@ class _Month:
 
     def _about(self, trained: Trained, published: dict[str, Any]) -> dict[str, str]:
         served = Registry(self.settings.mlruns).version_of("champion")
+        many = trained.counts.labelled + trained.counts.immature > FITTING_ROWS
+        sampled = f"; the fit took a sample of about {FITTING_ROWS:,} pairs" if many else ""
         return {
             "Data until": iso(from_us(trained.cutoff_us)),
             "Challenger": f"version {published['version']}, bundle {trained.bundle.digest[:19]}…",
             "Served now": f"version {served}" if served else "the rules",
-            "Learnt from": f"{trained.counts.labelled:,} matured pairs with {trained.counts.won:,} wins",
+            "Learnt from": f"{trained.counts.labelled:,} matured pairs with {trained.counts.won:,} wins{sampled}",
             "Too young to be counted as lost": f"{trained.counts.immature:,} pairs, used as far as they are known",
         }
 
