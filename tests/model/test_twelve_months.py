@@ -1,6 +1,6 @@
 """Month after month without a person: retrained, gated and served; what was promised beside what came true.
 
-Scaled down to two months of a small team; `make evidence` runs twelve months of 8,000 leads and leaves a picture and a
+Scaled down to two months of a small team; `make evidence` runs twelve months of 4,000 leads and leaves a picture and a
 table in `var/evidence`.
 """
 
@@ -29,7 +29,7 @@ from training.monthly.retrain import retrain
 
 # MLflow's own use of SQLAlchemy.
 pytestmark = [pytest.mark.filterwarnings("ignore:.*noload.*"), pytest.mark.xdist_group("months")]
-LEADS, HISTORY = (8000, 36) if EVIDENCE else (2000, 24)
+LEADS, HISTORY = (4000, 36) if EVIDENCE else (2000, 24)
 # The last of these lists has come true by the end of the export.
 MONTHS = pd.date_range("2025-08-01", "2026-07-01", freq="MS")[-(12 if EVIDENCE else 2) :]
 
