@@ -72,5 +72,5 @@ def test_what_a_bundle_promises_of_later_months_is_near_the_truth(tmp_path: Path
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "truth.json").write_text(json.dumps([asdict(line) for line in lines], indent=1))
     assert 0.9 < np.mean([line.slope for line in lines]) < 1.1
-    assert np.mean([line.mean_error for line in lines]) < 0.01
+    assert np.mean([line.mean_error for line in lines]) < 0.015
     assert 0.85 <= np.mean([line.covered for line in lines]) <= 0.98
