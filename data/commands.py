@@ -1,4 +1,4 @@
-"""The commands of the data: init, simulate, import, check."""
+"""The commands of the data: init, simulate, import, check, and those that keep and let go."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from data.console import console, next_steps, print_json, step, typed
 from data.import_report import ImportReport
 from data.import_view import show_import, show_series
+from data.keeping_commands import register as register_keeping
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command("simulate")(simulate)
     app.command("import")(import_)
     app.command("check")(check)
+    register_keeping(app)
 
 
 def init() -> None:

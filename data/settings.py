@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     and the same for any number of threads. `features_file` holds own definitions of features; without it
     `features.yaml` in the home folder counts. With `treatments` there are features of what sales did. `store` is the
     URL of the operational store, of SQLite in a file or of PostgreSQL; it may hold a password and is not shown.
+    `keep_events_days`, `keep_scores_days` and `keep_contacts_days` say how long `clew retain` leaves what it deletes;
+    without them everything is kept.
     """
 
     model_config = SettingsConfigDict(env_prefix="CLEW_", frozen=True, extra="forbid")
@@ -91,6 +93,9 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8020, ge=1, le=65535)
     workers: int = Field(1, ge=1)
+    keep_events_days: float | None = Field(None, gt=0)
+    keep_scores_days: float | None = Field(None, gt=0)
+    keep_contacts_days: float | None = Field(None, gt=0)
 
     @field_validator("timezone")
     @classmethod

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from data.clock import DAY_US
 from data.store.schema import DIRTY_LEADS, FACTS
 from data.store.statements import chunks, insert_into
 
@@ -16,14 +17,19 @@ if TYPE_CHECKING:
 
     from data.store.engine import Store
 
-__all__ = ["DirtyLead", "count_dirty", "mark_account", "mark_leads", "take_dirty", "unmark"]
+__all__ = ["BACKLOG_US", "DirtyLead", "count_dirty", "mark_account", "mark_leads", "take_dirty", "unmark"]
 
 _LEAD_ID = FACTS["leads"].c.lead_id
+# Leads that come in bulk are marked as of so much later: nobody waits for them, and a change goes first.
+BACKLOG_US = DAY_US
 
 
 @dataclass(frozen=True)
 class DirtyLead:
-    """A lead whose score is out of date since `since_us`; a later change gives it another `mark`."""
+    """A lead whose score is out of date since `since_us`; a later change gives it another `mark`.
+
+    What came in bulk has a `since_us` that lies ahead by `BACKLOG_US`.
+    """
 
     lead_id: str
     since_us: int
@@ -66,8 +72,10 @@ def _mark(connection: sa.Connection, condition: sa.ColumnElement[bool], now_us: 
         .order_by(_LEAD_ID)  # all writers in one order, so that none waits in a circle
     )
     statement = insert_into(connection, DIRTY_LEADS).from_select(["lead_id", "since", "mark"], chosen)
+    told, held = statement.excluded, DIRTY_LEADS.c.since
+    since = sa.case((told.since < held, told.since), else_=held)
     connection.execute(
-        statement.on_conflict_do_update(index_elements=["lead_id"], set_={"mark": statement.excluded.mark})
+        statement.on_conflict_do_update(index_elements=["lead_id"], set_={"mark": told.mark, "since": since})
     )
 
 

@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     from data.store.engine import Store
     from data.store.lease import Lease
 
-__all__ = ["Cause", "GivenScore", "Recorded", "Score", "current_score", "history", "record_scores"]
+__all__ = [
+    "Cause",
+    "GivenScore",
+    "Recorded",
+    "Score",
+    "current_bundles",
+    "current_score",
+    "history",
+    "newest_scores",
+    "record_scores",
+]
 
 Cause = Literal["request", "change", "batch", "model"]
 """Why a lead was scored: somebody asked, a fact changed, the nightly list, or a new model."""
@@ -133,6 +143,25 @@ def current_score(store: Store, lead_id: str) -> GivenScore | None:
     with store.reading() as connection:
         row = connection.execute(query).mappings().one_or_none()
     return None if row is None else _given(row)
+
+
+def current_bundles(store: Store, lead_ids: Sequence[str]) -> dict[str, str]:
+    """Return for each lead that has a current score the bundle that gave it, empty where the rules did."""
+    found: dict[str, str] = {}
+    both = sa.select(SCORES.c.lead_id, SCORES.c.bundle).join(
+        CURRENT_SCORES, CURRENT_SCORES.c.score_id == SCORES.c.score_id
+    )
+    with store.reading() as connection:
+        for piece in chunks(lead_ids):
+            found |= {row[0]: row[1] for row in connection.execute(both.where(SCORES.c.lead_id.in_(piece)))}
+    return found
+
+
+def newest_scores(store: Store, *, limit: int, source: str = "model") -> list[GivenScore]:
+    """Return the scores given last by a source, the newest first."""
+    query = sa.select(SCORES).where(SCORES.c.source == source).order_by(SCORES.c.score_id.desc()).limit(limit)
+    with store.reading() as connection:
+        return [_given(row) for row in connection.execute(query).mappings()]
 
 
 def history(store: Store, lead_id: str, *, before_id: int | None = None, limit: int = 100) -> list[GivenScore]:

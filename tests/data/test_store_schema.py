@@ -148,7 +148,9 @@ def test_a_store_of_a_newer_clew_is_neither_used_nor_migrated(url: str) -> None:
     store = opened(url)
     with store.engine.begin() as connection:
         connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))  # noqa: S608 - a constant
-    with pytest.raises(InfrastructureError, match=f"schema 9999, this clew works with {SCHEMA}; install the newer clew"):
+    with pytest.raises(
+        InfrastructureError, match=f"schema 9999, this clew works with {SCHEMA}; install the newer clew"
+    ):
         expect_schema(store)
     with pytest.raises(InfrastructureError, match="newer clew"):
         migrate(url)
