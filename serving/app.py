@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from serving.access import ANYONE, may
 from serving.endpoints import Endpoints, model_routes
-from serving.exchange import Refusal, accepted_language, error_response, request_id_of
+from serving.exchange import Refusal, accepted_language, error_response, header_of, request_id_of
 from serving.problems import PayloadError, Problem
 from serving.routing import Call, Route, Routes
 
@@ -44,6 +44,7 @@ BENTOML_ROUTES = (
     Route("/schema.json", scopes=("read", "admin")),
 )
 _OTHER = "other"
+_NOWHERE = Route(_OTHER)
 
 
 class App:
@@ -87,30 +88,30 @@ class App:
         started = time.perf_counter()
         request = Request(scope, receive)
         request_id = request_id_of(request)
-        route, parameters = self._routes.find(scope["path"])
-        bearer: list[str] = []
+        found, parameters = self._routes.find(scope["path"])
+        route = _NOWHERE if found is None else found
+        principal = ANYONE
         try:
-            if route is None:
-                raise Refusal(404, "not_found", "there is no such path; /v1/openapi.json lists them")
             principal = await self._let_in(request, route)
-            bearer += [principal.key_id] if principal.key_id else []
             if not route.handlers and self._beneath is not None:
                 status = await _pass_on(self._beneath, scope, receive, send, request_id)
-                self._tell(request, route, request_id, status, started, bearer)
+                self._tell(request, route, request_id, status, started, principal)
                 return
-            language = accepted_language(request.headers.get("accept-language", ""))
+            language = accepted_language(header_of(request, b"accept-language"))
             call = Call(request, request_id, principal, language, parameters)
             response = await _handler(route, request.method)(call)
         except Exception as error:  # noqa: BLE001 - the sender gets an answer whatever happens
             response = self._failed(error, request_id)
         await response(scope, receive, send)
-        self._tell(request, route, request_id, response.status_code, started, bearer)
+        self._tell(request, route, request_id, response.status_code, started, principal)
 
     async def _let_in(self, request: Request, route: Route) -> Principal:
+        if route is _NOWHERE:
+            raise Refusal(404, "not_found", "there is no such path; /v1/openapi.json lists them")
         if route.scopes is None:
             return ANYONE
         server = request.scope.get("server")
-        principal = await self._keyring.principal(request.headers.get("authorization"), server[0] if server else None)
+        principal = await self._keyring.principal(header_of(request, b"authorization"), server[0] if server else None)
         if not may(principal, *route.scopes):
             needed = " or ".join(route.scopes)
             raise Refusal(403, "scope_missing", f"the API key lacks the scope {needed}")
@@ -131,10 +132,10 @@ class App:
         return error_response(500, [problem], request_id)
 
     def _tell(
-        self, request: Request, route: Route | None, request_id: str, status: int, started: float, bearer: list[str]
+        self, request: Request, route: Route, request_id: str, status: int, started: float, principal: Principal
     ) -> None:
         seconds = time.perf_counter() - started
-        template = _OTHER if route is None else route.template
+        template = route.template
         method = request.method if request.method in _METHODS else _OTHER
         self._metrics.answered(template, method, status, seconds)
         self._log.tell(
@@ -145,7 +146,7 @@ class App:
             ms=round(seconds * 1e3, 3),
             bundle=self._state.digest,
             request_id=request_id,
-            key=bearer[0] if bearer else None,
+            key=principal.key_id,
         )
 
 

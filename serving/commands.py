@@ -1,4 +1,4 @@
-"""The commands of serving: serve, explain, demo."""
+"""The commands of serving: serve, explain, score, sync, demo, keys."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from data.console import console, print_json, step
+from serving.key_commands import keys_app
+from serving.score_command import register as register_score
+from serving.sync_command import register as register_sync
 
 __all__ = ["register", "show_answer"]
 
@@ -18,7 +21,10 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the front door."""
     app.command("serve")(serve)
     app.command("explain")(explain)
+    register_score(app)
+    register_sync(app)
     app.command("demo")(demo)
+    app.add_typer(keys_app, name="keys")
 
 
 def serve(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
-import uuid
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ __all__ = [
     "accepted_language",
     "answer_response",
     "error_response",
+    "header_of",
     "json_response",
     "read_body",
     "request_id_of",
@@ -51,8 +52,16 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a failure
 
 def request_id_of(request: Request) -> str:
     """Return the sender's `X-Request-Id` if it is short and plain, else a new one."""
-    given = request.headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    given = header_of(request, b"x-request-id")
+    return given if given and _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+
+
+def header_of(request: Request, name: bytes) -> str:
+    """Return a header, empty where there is none; `name` in lower case, as ASGI hands them on."""
+    for key, value in request.scope["headers"]:
+        if key == name:
+            return str(value.decode("latin-1"))
+    return ""
 
 
 @lru_cache(maxsize=256)
@@ -93,7 +102,7 @@ async def read_body(request: Request, limit: int, arrived: Callable[[int], None]
         415, 413 or 408; nothing has been parsed then.
     """
     _check_media_type(request)
-    declared = request.headers.get("content-length", "")
+    declared = header_of(request, b"content-length")
     too_large = declared.isdigit() and int(declared) > limit
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -110,10 +119,13 @@ async def read_body(request: Request, limit: int, arrived: Callable[[int], None]
 
 
 def _check_media_type(request: Request) -> None:
-    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
+    told = header_of(request, b"content-type"), header_of(request, b"content-encoding") or "identity"
+    if told == ("application/json", "identity"):
+        return
+    media_type, _, parameters = told[0].partition(";")
     charset = re.search(r"charset\s*=\s*\"?([\w-]+)", parameters, re.IGNORECASE)
     utf8 = charset is None or charset[1].lower() in {"utf-8", "utf8"}
-    plain = request.headers.get("content-encoding", "identity").strip().lower() == "identity"
+    plain = told[1].strip().lower() == "identity"
     if media_type.strip().lower() != "application/json" or not utf8 or not plain:
         message = "the body has to be application/json in UTF-8, not compressed"
         raise Refusal(415, "unsupported_media_type", message)

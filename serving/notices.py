@@ -51,6 +51,10 @@ NOTICES: Mapping[str, Words] = MappingProxyType(
             en="the lead is unlike those that the model has learnt from; its probability is less sure",
             zh="该线索与训练数据中的线索不相似，其概率较不确定",
         ),
+        "reasons_failed": Words(
+            en="the reasons could not be told; probability and rules are not affected",
+            zh="无法给出理由；概率与规则评分不受影响",
+        ),
         "little_data": Words(
             en="the model has learnt from few won or lost leads; take its figures with caution",
             zh="模型学习的成交与流失样本很少，数字仅供参考",

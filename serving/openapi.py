@@ -69,23 +69,29 @@ _EXAMPLE_ANSWER: dict[str, Any] = {
 }
 _ERROR_EXAMPLES: dict[int, tuple[str, str, str | None]] = {
     400: ("invalid_field", "lead.account.employees: a number was expected, a text came", "lead.account.employees"),
+    401: ("key_required", "send an API key: Authorization: Bearer clew_…", None),
+    403: ("scope_missing", "the API key lacks the scope score", None),
     404: ("not_found", "there is no such path; /v1/openapi.json lists them", None),
     405: ("method_not_allowed", "this path does not take that method; /v1/openapi.json lists them", None),
     408: ("body_timeout", "the body did not arrive within 4 s", None),
     413: ("body_too_large", "the body is larger than the 1,000,000 bytes that this path takes", None),
+    429: ("overloaded", "more is being asked than this worker can answer; try again", None),
     415: ("unsupported_media_type", "the body has to be application/json in UTF-8, not compressed", None),
     500: ("internal", "the lead could not be scored; the fault is ours, not the request's", None),
     503: ("not_ready", "the service is starting", None),
 }
 _MEANINGS = {
     400: "The body is no JSON or breaks the contract; every problem names its field.",
+    401: "Keys are demanded and none came, or it is unknown, expired or revoked.",
+    403: "The key lacks the scope.",
     404: "No such path.",
     405: "The path takes another method.",
     408: "The body came too slowly.",
-    413: "The body is too large; nothing was parsed.",
+    413: "The body is too large or holds too many values; nothing was parsed.",
     415: "The body is not application/json.",
+    429: "More is asked than can be answered; Retry-After tells in how many seconds to ask again.",
     500: "A fault of the service.",
-    503: "The service is starting.",
+    503: "The service is starting, or the store of the keys is away; Retry-After tells when to ask again.",
 }
 _REQUEST_ID = {
     "name": "X-Request-Id",
@@ -128,7 +134,18 @@ def openapi_document() -> dict[str, Any]:
             "/v1/model": {"get": _model()},
             "/v1/openapi.json": {"get": _document()},
         },
-        "components": {"schemas": _schemas()},
+        "components": {
+            "schemas": _schemas(),
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key. Demanded on every public address, and everywhere once one was made.",
+                }
+            },
+        },
+        # The empty one: on the machine itself, as long as no key was ever made.
+        "security": [{"key": []}, {}],
     }
 
 
@@ -145,7 +162,12 @@ def _schemas() -> dict[str, Any]:
     found["BatchRequest"] = {
         "type": "object",
         "properties": {
-            "leads": {"type": "array", "maxItems": MOST_LEADS, "items": {"$ref": "#/components/schemas/ScoreRequest"}}
+            "leads": {
+                "type": "array",
+                "maxItems": MOST_LEADS,
+                "description": "Each is checked on its own: one that is no ScoreRequest is answered with its error.",
+                "items": {"anyOf": [{"$ref": "#/components/schemas/ScoreRequest"}, {}]},
+            }
         },
         "required": ["leads"],
         "additionalProperties": False,
@@ -164,10 +186,20 @@ def _responses(schema: str, meaning: str, example: object | None, *statuses: int
         code, message, field = _ERROR_EXAMPLES[status]
         error = {"error": {"code": code, "message": message, "field": field, "request_id": "r-1"}}
         found[str(status)] = {"description": _MEANINGS[status], "content": _json("ErrorAnswer", error)}
+        if status in _HEADERS:
+            found[str(status)]["headers"] = _HEADERS[status]
     return found
 
 
-_POST_ERRORS = (400, 405, 408, 413, 415, 500, 503)
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
+_HEADERS: dict[int, dict[str, Any]] = {
+    401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
+    405: {"Allow": {"schema": {"type": "string"}}},
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
+}
+_ERRORS = (401, 403, 405, 429, 500, 503)
+_POST_ERRORS = (400, 401, 403, 405, 408, 413, 415, 429, 500, 503)
 
 
 def _score() -> dict[str, Any]:
@@ -201,7 +233,7 @@ def _model() -> dict[str, Any]:
         "operationId": "model",
         "summary": "Which model answers, and what its grades have been worth",
         "parameters": [_LANGUAGE, _REQUEST_ID],
-        "responses": _responses("ModelCard", "The model, or the rules where there is none.", None, 405, 500, 503),
+        "responses": _responses("ModelCard", "The model, or the rules where there is none.", None, *_ERRORS),
     }
 
 
@@ -209,4 +241,7 @@ def _document() -> dict[str, Any]:
     described = {
         "200": {"description": "OpenAPI 3.1.", "content": {"application/json": {"schema": {"type": "object"}}}}
     }
-    return {"operationId": "openapi", "summary": "This description", "responses": described}
+    described |= {
+        status: told for status, told in _responses("ErrorAnswer", "", None, 405, 500).items() if status != "200"
+    }
+    return {"operationId": "openapi", "summary": "This description", "security": [], "responses": described}

@@ -138,12 +138,12 @@ class AccountEventIn(EventIn):
 
 def _own_events(values: object, check: ValidatorFunctionWrapHandler) -> list[EventFact]:
     found = quick_events(values, most=MOST_EVENTS, of_account=False)
-    return [event_fact(event) for event in check(values)] if found is None else found
+    return [event_fact(event, of_account=False) for event in check(values)] if found is None else found
 
 
 def _account_events(values: object, check: ValidatorFunctionWrapHandler) -> list[EventFact]:
     found = quick_events(values, most=MOST_ACCOUNT_EVENTS, of_account=True)
-    return [event_fact(event) for event in check(values)] if found is None else found
+    return [event_fact(event, of_account=True) for event in check(values)] if found is None else found
 
 
 if TYPE_CHECKING:

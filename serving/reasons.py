@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from features.definitions import (
     SENIORITY_RANKS,
@@ -23,7 +24,7 @@ from features.definitions import (
 from features.words import Words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from features.catalogue import Catalogue, Feature
     from features.memory import Attribute
@@ -66,19 +67,64 @@ _CATEGORIES: Mapping[str, Mapping[str, Words]] = MappingProxyType(
 )
 
 
-class _Part(NamedTuple):
-    """A feature's share in its group."""
+@dataclass(frozen=True, slots=True)
+class _Spoken:
+    """What a feature says in one language, with all that depends on the feature alone worked out."""
 
-    feature: Feature
-    value: Attribute
-    logit: float
+    name: str
+    label: str  # with its colon
+    phrase: str | None
+    unknown: str
+    never: str
+    none: str | None
+    is_rank: bool
+    is_days: bool
+    language: Language
+
+    def text(self, value: Attribute, *, events_known: bool) -> str:
+        """Return a value in words."""
+        if value is None:
+            return self.never if events_known else self.unknown
+        if isinstance(value, str):
+            return self.label + _category(self.name, value, self.language)
+        if self.is_rank:
+            return self.label + _CATEGORIES["seniority"][_RANKED[int(value)]].in_language(self.language)
+        if value == 0 and self.none is not None:
+            return self.none
+        number = _days(value) if self.is_days else format_number(value)
+        # The English phrases are in the plural; with one the label reads better than a wrong ending.
+        if self.phrase is not None and value > 0 and not (self.language == "en" and number in {"1", "<1"}):
+            return self.phrase.replace("{n}", number)
+        return self.label + number
+
+
+def _spoken(feature: Feature, language: Language) -> _Spoken:
+    label = feature.label.in_language(language) + _COLON.in_language(language)
+    compute = feature.compute
+    # Where the events are known, a recency is missing because there was none.
+    never = feature.needs == "events" and isinstance(compute, Recency | Touch)
+    counts = isinstance(compute, EventCount | DistinctCount | Visits | Decayed)
+    return _Spoken(
+        name=feature.name,
+        label=label,
+        phrase=None if feature.phrase is None else feature.phrase.in_language(language),
+        unknown=label + _UNKNOWN.in_language(language),
+        never=label + (_NEVER if never else _UNKNOWN).in_language(language),
+        none=label + _NONE.in_language(language) if counts else None,
+        is_rank=isinstance(compute, MostSenior),
+        is_days=isinstance(compute, LeadAge | Recency),
+        language=language,
+    )
 
 
 class ReasonTeller:
     """A catalogue made ready to tell reasons."""
 
     def __init__(self, catalogue: Catalogue) -> None:
-        self._features = {feature.name: feature for feature in catalogue.features}
+        self._speaking: dict[Language, dict[str, list[_Spoken]]] = {"en": {}, "zh": {}}
+        for language, groups in self._speaking.items():
+            for feature in catalogue.features:
+                groups.setdefault(feature.group, []).append(_spoken(feature, language))
 
     def tell(self, answer: Answer, language: Language) -> tuple[list[dict[str, Any]], float]:
         """Return five reasons for and five against, the largest first, and the remainder of the log-odds.
@@ -86,80 +132,68 @@ class ReasonTeller:
         Up to ten a side are told as long as the untold ones hold more than a fifth of all that was contributed.
         """
         told = _worth_telling(answer.groups)
-        parts = self._parts(answer, {group for group, _ in told})
-        events_known = answer.source == "model"
-        reasons = [_reason(group, logit, parts[group], language, events_known=events_known) for group, logit in told]
+        speaking = self._speaking[language]
+        reasons = [_reason(group, logit, speaking[group], answer) for group, logit in told]
         remainder = math.fsum([answer.bounded_logit, -answer.base_logit, *(-logit for _, logit in told)])
         return reasons, remainder
-
-    def _parts(self, answer: Answer, groups: set[str]) -> dict[str, list[_Part]]:
-        """Return the parts of each of the groups, the largest first."""
-        found: dict[str, list[_Part]] = {group: [] for group in groups}
-        for name, logit in answer.contributions.items():
-            feature = self._features[name]
-            if feature.group in groups:
-                found[feature.group].append(_Part(feature, answer.values.get(name), logit))
-        for parts in found.values():
-            parts.sort(key=lambda part: -abs(part.logit))
-        return found
 
 
 def _worth_telling(groups: Mapping[str, float]) -> list[tuple[str, float]]:
     """Return the groups to tell, the largest first."""
-    ranked = sorted(groups.items(), key=lambda item: (-abs(item[1]), item[0]))
-    untold = total = sum(abs(logit) for _, logit in ranked)
+    ranked = sorted([(-abs(logit), group, logit) for group, logit in groups.items()])
+    untold = total = -math.fsum([size for size, _, _ in ranked])
     told: list[tuple[str, float]] = []
-    sides = {True: 0, False: 0}
-    for group, logit in ranked:
-        side = logit > 0
+    ups = downs = 0
+    for size, group, logit in ranked:
+        if -size < _SMALLEST:
+            break
         enough = _AT_MOST if untold > _UNTOLD_SHARE * total else MOST_REASONS
-        if abs(logit) >= _SMALLEST and sides[side] < enough:
-            told.append((group, logit))
-            sides[side] += 1
-            untold -= abs(logit)
+        if logit > 0 and ups < enough:
+            ups += 1
+        elif logit < 0 and downs < enough:
+            downs += 1
+        else:
+            continue
+        told.append((group, logit))
+        untold += size
     return told
 
 
-def _reason(group: str, logit: float, parts: list[_Part], language: Language, *, events_known: bool) -> dict[str, Any]:
+def _reason(group: str, logit: float, speaking: Sequence[_Spoken], answer: Answer) -> dict[str, Any]:
+    contributions, values = answer.contributions, answer.values
+    # Equal ones stay in the order of the catalogue. Features that this model does not read say nothing.
+    parts = [
+        (contributions[spoken.name] * (1 if logit > 0 else -1), spoken)
+        for spoken in speaking
+        if spoken.name in contributions
+    ]
     # A part that pulls the other way would contradict the direction, however large it is.
-    pulling = [part for part in parts if part.logit * logit > 0] or parts
-    known = [part for part in pulling if part.value is not None]
-    chosen = (known or pulling)[0]
-    evidence = {part.feature.name: _plain(part.value) for part in known[:_MOST_EVIDENCE]}
+    pulling = [part for part in parts if part[0] > 0]
+    if not pulling:
+        pulling = [(abs(size), spoken) for size, spoken in parts]
+    if len(pulling) > 1:
+        pulling.sort(key=_size, reverse=True)
+    known = [spoken for _, spoken in pulling if values.get(spoken.name) is not None]
+    chosen = known[0] if known else pulling[0][1]
     return {
         "group": group,
-        "text": _text(chosen.feature, chosen.value, language, events_known=events_known),
+        "text": chosen.text(values.get(chosen.name), events_known=answer.source == "model"),
         "direction": "+" if logit > 0 else "-",
         "logit": logit,
-        "evidence": evidence,
+        "evidence": {spoken.name: _plain(values[spoken.name]) for spoken in known[:_MOST_EVIDENCE]},
     }
+
+
+def _size(part: tuple[float, _Spoken]) -> float:
+    return part[0]
 
 
 def _plain(value: Attribute) -> float | str | int | None:
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
 
 
-def _text(feature: Feature, value: Attribute, language: Language, *, events_known: bool) -> str:
-    label, colon = feature.label.in_language(language), _COLON.in_language(language)
-    if value is None:
-        # Where the events are known, a recency is missing because there was none.
-        never = events_known and feature.needs == "events" and isinstance(feature.compute, Recency | Touch)
-        return label + colon + (_NEVER if never else _UNKNOWN).in_language(language)
-    if isinstance(value, str):
-        return label + colon + _category(feature, value, language)
-    if isinstance(feature.compute, MostSenior):
-        return label + colon + _CATEGORIES["seniority"][_RANKED[int(value)]].in_language(language)
-    if isinstance(feature.compute, EventCount | DistinctCount | Visits | Decayed) and value == 0:
-        return label + colon + _NONE.in_language(language)
-    number = _days(value) if isinstance(feature.compute, LeadAge | Recency) else format_number(value)
-    # The English phrases are in the plural; with one the label reads better than a wrong ending.
-    if feature.phrase is not None and value > 0 and not (language == "en" and number in {"1", "<1"}):
-        return feature.phrase.in_language(language).replace("{n}", number)
-    return label + colon + number
-
-
-def _category(feature: Feature, value: str, language: Language) -> str:
-    words = _CATEGORIES.get(feature.name, {}).get(value)
+def _category(feature: str, value: str, language: Language) -> str:
+    words = _CATEGORIES.get(feature, {}).get(value)
     return words.in_language(language) if words else value.replace("_", " ")[:_LONGEST_CATEGORY]
 
 

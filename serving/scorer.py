@@ -141,10 +141,20 @@ class Scorer:
         except PayloadError as error:
             raise error.below(f"leads.{position}") from None
 
+    def _reasons(
+        self, answer: Answer, language: Language, notices: list[Notice]
+    ) -> tuple[list[dict[str, Any]] | None, float]:
+        """Return reasons and remainder; where the reasons cannot be told, the remainder is all of the log-odds."""
+        try:
+            return self._teller.tell(answer, language)
+        except Exception:  # noqa: BLE001 - a score without words is worth more than none
+            notices.append(Notice("reasons_failed", "reasons"))
+            return None, answer.bounded_logit - answer.base_logit
+
     def _model_answer(
         self, bundle: Bundle, answer: Answer, notices: list[Notice], language: Language
     ) -> dict[str, Any]:
-        reasons, remainder = self._teller.tell(answer, language)
+        reasons, remainder = self._reasons(answer, language, notices)
         probability = answer.probability
         grade = bundle.grade(probability)
         notices = notices + [Notice("unknown_category", self._fields[name]) for name in answer.unknown]

@@ -23,7 +23,7 @@ from serving.app import create_app
 from serving.chores import Chore, run_chores
 from serving.connections import bound_connections
 from serving.event_log import EventLog
-from serving.following import Follower
+from serving.following import Follower, pointer_stamp
 from serving.keyring import check_bind, keyring_of
 from serving.lean import leave_out_training
 from serving.metrics import Metrics
@@ -50,7 +50,7 @@ _state = ServingState()
 _log = EventLog()
 
 
-class _Fronted(bentoml.Service[Any]):
+class _Fronted(bentoml.Service[Any]):  # type: ignore[misc]  # its attributes carry no types
     """A service whose application has ours in front."""
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:  # noqa: FBT001 - BentoML's signature
@@ -75,7 +75,7 @@ def _chores(settings: Settings, metrics: Metrics, keyring: Keyring, admission: A
         if _state.now is None:
             return
         if not follower:
-            follower.append(Follower(settings, _state, tell))
+            follower.append(Follower(settings, _state, seen=_state.seen, tell=tell))
         follower[0].look()
 
     def measure() -> None:
@@ -107,6 +107,7 @@ class LeadScoring:
     def __init__(self) -> None:
         leave_out_training()
         sys.setswitchinterval(_SWITCH_SECONDS)
+        _state.seen = pointer_stamp(_settings.bundles_dir)
         _state.now = answering(_settings)
         for why in _state.now.refused:
             _log.tell("bundle", result="refused", why=why)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import InfrastructureError
+from serving.keyring import check_bind
 from serving.owner import OWNER_VARIABLE
 
 if TYPE_CHECKING:
@@ -87,9 +88,12 @@ def serve(
 
     Raises
     ------
+    UsageError
+        If other machines reach the address and there is no valid API key.
     InfrastructureError
         If the port is in use, or the service ends or is not ready within 90 seconds.
     """
+    check_bind(settings)
     _check_port(settings.host, settings.port)
     handle = _start(settings, target)
     atexit.register(handle.stop)
@@ -144,6 +148,7 @@ def _environment(settings: Settings, home: Path, target: str) -> dict[str, str]:
     told = {
         "CLEW_HOME": str(home),
         "CLEW_BUNDLES": str(settings.bundles_dir.absolute()),
+        "CLEW_STORE": _absolute(settings.store_url),
         "CLEW_TIMEZONE": settings.timezone,
         "CLEW_TARGET_INDUSTRIES": json.dumps(settings.target_industries),
         "CLEW_HOST": settings.host,
@@ -161,6 +166,12 @@ def _environment(settings: Settings, home: Path, target: str) -> dict[str, str]:
     if settings.scorecard is not None:
         told["CLEW_SCORECARD"] = str(settings.scorecard.absolute())
     return {"BENTOML_HOME": str(home / "bentoml"), **os.environ, **told}
+
+
+def _absolute(url: str) -> str:
+    """Return the URL of a store as it is from any folder."""
+    path = url.removeprefix("sqlite:///")
+    return url if path == url else f"sqlite:///{Path(path).absolute()}"
 
 
 def _await_ready(handle: ServiceHandle, progress: Callable[[str], None]) -> None:

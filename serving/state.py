@@ -30,6 +30,8 @@ class ServingState:
 
     def __init__(self, now: Answering | None = None) -> None:
         self.now = now
+        # The stamp of the pointer from before `now` was loaded.
+        self.seen: tuple[int, int, int] | None = None
 
     @property
     def digest(self) -> str | None:

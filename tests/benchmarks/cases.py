@@ -20,7 +20,7 @@ from data.clock import DAY_US
 from features.catalogue import build_catalogue
 from features.memory import Evaluator, EventFact, LeadFacts
 from features.words import EVENT_TYPES
-from tests.benchmarks import event_log, reasons, retrain
+from tests.benchmarks import event_log, reasons, retrain, serving
 from tests.benchmarks.measure import Measured, against
 
 __all__ = ["BENCHMARKS"]
@@ -158,6 +158,7 @@ BENCHMARKS: Mapping[str, Callable[[], Measured]] = MappingProxyType(
         "reasons.bulk_vs_lightgbm": reasons.bulk_vs_lightgbm,
         "reasons.bulk_vs_shap": reasons.bulk_vs_shap,
         "reasons.single_vs_lightgbm": reasons.single_vs_lightgbm,
+        "serving.http_vs_mlflow": serving.http_vs_mlflow,
         "training.retrain": month,
     }
 )

@@ -40,6 +40,7 @@ HEAVY = frozenset(
 COMMANDS = (
     *("init", "simulate", "import", "check", "features", "train", "promote", "rollback"),
     *("compare", "leakage", "recalibrate", "retrain", "scorecard", "serve", "explain", "demo"),
+    *("score", "sync", "backup", "restore", "forget", "retain"),
 )
 # Imported beside the declared distribution that brings and documents it.
 CARRIED = {"pydantic_core": "pydantic", "anyio": "starlette", "sqlalchemy": "mlflow"}

@@ -100,9 +100,12 @@ def random_rows(count: int, *, seed: int = 5) -> Rows:
 
 def small_bundle(folder: Path, *, seed: int = 5) -> Bundle:
     """Fit and seal a full and a profile-only model; another seed gives another bundle."""
-    rows = random_rows(800, seed=seed)
+    return sealed_bundle(folder, random_rows(800, seed=seed), Choices(trees=30))
+
+
+def sealed_bundle(folder: Path, rows: Rows, choices: Choices) -> Bundle:
+    """Fit with the choices frozen and seal, as a promotion would."""
     profile_catalogue = rows.catalogue.needing("lead", "account")
-    choices = Choices(trees=30)
     full = with_certainty(SealedModel(fit_model(rows, choices), Calibrator(1.1, 0.05)), rows, interval=_RANGE)
     profile = SealedModel(fit_model(Rows(rows.frame, rows.spine, profile_catalogue), choices), Calibrator())
     probabilities = 1 / (1 + np.exp(-full.logit(full.model.encoding.tree_matrix(rows.frame))))

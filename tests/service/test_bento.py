@@ -12,7 +12,7 @@ from data.settings import load_settings
 from serving.bento import Built, build_bento
 from serving.openapi import EXAMPLE_REQUEST
 from serving.start import serve
-from tests.service.test_running_service import free_port
+from tests.service.running import free_port
 
 PACKAGES = {"data", "features", "monitoring", "serving", "training"}
 
@@ -46,7 +46,7 @@ def test_the_bento_answers_from_another_directory_with_the_rules_where_there_is_
     built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The checkout is importable here as well; this tells whose code answers.
-    app = built.folder / "src" / "serving" / "app.py"
+    app = built.folder / "src" / "serving" / "endpoints.py"
     app.write_text(app.read_text("utf-8").replace('"service": "clew"', '"service": "clew from the Bento"'), "utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENTOML_HOME", str(built.folder.parents[2]))

@@ -9,7 +9,22 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "name", ["exchange", "facts", "loading", "notices", "openapi", "payload", "problems", "reasons", "scorer"]
+    "name",
+    [
+        "access",
+        "event_log",
+        "events",
+        "exchange",
+        "facts",
+        "loading",
+        "notices",
+        "openapi",
+        "payload",
+        "problems",
+        "reasons",
+        "routing",
+        "scorer",
+    ],
 )
 def test_the_examples_of_serving_hold(name: str) -> None:
     result = doctest.testmod(importlib.import_module(f"serving.{name}"))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -18,11 +16,12 @@ import pytest
 from data.errors import InfrastructureError
 from data.settings import load_settings
 from serving.answers import BatchAnswer, ErrorAnswer, ModelCard, ScoreAnswer
-from serving.app import SINGLE_LIMIT
+from serving.endpoints import SINGLE_LIMIT
 from serving.openapi import EXAMPLE_REQUEST
 from serving.payload import parse_request
 from serving.scorer import Scorer
 from serving.start import ServiceHandle, serve
+from tests.service.running import children_of, free_port, gone, soon
 from training.bundles.sealing import point_at, publish
 
 if TYPE_CHECKING:
@@ -31,33 +30,6 @@ if TYPE_CHECKING:
     from training.bundles.bundle import Bundle
 
 JSON = {"content-type": "application/json"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def children_of(pid: int) -> list[int]:
-    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
-    return [int(child) for child in found]
-
-
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as told:  # noqa: PTH123 - a zombie has ended, too
-        return told.read().rsplit(")", 1)[1].split()[0] == "Z"
-
-
-def soon(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
-    until = time.monotonic() + seconds
-    while not holds() and time.monotonic() < until:
-        time.sleep(0.1)
-    return holds()
 
 
 @pytest.fixture(scope="module")
@@ -126,22 +98,6 @@ def test_a_batch_of_200_with_one_bad_lead_is_answered_in_order(client: httpx.Cli
     assert [result.get("lead_id") for result in told] == [None if k == 7 else f"L-{k}" for k in range(200)]
 
 
-@pytest.mark.parametrize(
-    ("fields", "named"),
-    [
-        (b'"account": {"employees": NaN}', "lead.account.employees"),
-        (b'"account": {"employees": 1e999}', "lead.account.employees"),
-        (b'"shoe_size": 43', "lead.shoe_size"),
-        (b'"created_at": "2026-11-02T09:00:00"', "lead.created_at"),
-        (b'"custom": {"seats": "seven"}', "lead.custom.seats"),
-    ],
-)
-def test_bad_input_is_400_and_names_the_field(client: httpx.Client, fields: bytes, named: str) -> None:
-    response = client.post("/v1/score", content=b'{"lead": {"lead_id": "L", ' + fields + b"}}", headers=JSON)
-    assert response.status_code == 400
-    assert ErrorAnswer.model_validate(response.json()).error.field == named
-
-
 def test_a_body_that_is_too_large_is_413_whether_its_length_is_declared_or_not(client: httpx.Client) -> None:
     large = b" " * (SINGLE_LIMIT + 1)
     chunks = (large[at : at + 100_000] for at in range(0, len(large), 100_000))
@@ -180,15 +136,6 @@ def test_bentomls_own_routes_stay(client: httpx.Client, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 200
     assert "googletagmanager" not in response.text
-
-
-def test_nothing_that_was_sent_reaches_the_log(client: httpx.Client, service: ServiceHandle) -> None:
-    lead = {"lead_id": "L-secret-1", "contact": {"email": "li.wei@acme.example"}}
-    assert client.post("/v1/score", json={"lead": lead}).status_code == 200
-    assert client.post("/v1/score", json={"lead": {**lead, "x": 1}}).status_code == 400
-    log = service.log.read_text("utf-8")
-    assert "initialized" in log
-    assert not any(part in log for part in ("L-secret-1", "acme", "/v1/score"))
 
 
 def test_a_port_in_use_is_an_error_that_names_it(service: ServiceHandle, tmp_path: Path) -> None:
