@@ -26,6 +26,7 @@ from serving.reasons import ReasonTeller
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from features.memory import LeadFacts
     from features.scorecard import Condition, RulesResult, Scorecard
     from features.words import Language
     from training.bundles.bundle import Answer, Bundle
@@ -108,8 +109,35 @@ class Scorer:
         """
         as_of_us = as_of_us if request.as_of is None else request.as_of
         facts, notices = to_facts(request, as_of_us, custom=self._custom)
+        return self.score_facts(request.lead.lead_id, facts, as_of_us=as_of_us, language=language, notices=notices)
+
+    def score_facts(
+        self,
+        lead_id: str,
+        facts: LeadFacts,
+        *,
+        as_of_us: int,
+        language: Language = "en",
+        notices: Sequence[Notice] = (),
+    ) -> dict[str, Any]:
+        """Return the answer for one lead from what is known of it, in the shape of `score`.
+
+        Parameters
+        ----------
+        lead_id
+            The lead.
+        facts
+            What was known of it, from `serving.facts.to_facts` or `features.facts.facts_as_of`.
+        as_of_us
+            The moment of the prediction, in microseconds UTC.
+        language
+            Of reasons and warnings.
+        notices
+            What the answer should warn of besides.
+        """
+        notices = list(notices)
         values = self._evaluator(facts, as_of_us)
-        head = {"lead_id": request.lead.lead_id, "as_of": iso(from_us(as_of_us))}
+        head = {"lead_id": lead_id, "as_of": iso(from_us(as_of_us))}
         if self.bundle is None:
             return head | _rules_only(self.scorecard.evaluate(values), tell(notices, language))
         answer = self.bundle.answer_values(values, profile_only=facts.events is None)
