@@ -26,12 +26,12 @@ from serving.reasons import ReasonTeller
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from features.memory import LeadFacts
+    from features.memory import LeadFacts, Values
     from features.scorecard import Condition, RulesResult, Scorecard
     from features.words import Language
     from training.bundles.bundle import Answer, Bundle
 
-__all__ = ["Agreement", "Scorer", "agreement", "rules_catalogue"]
+__all__ = ["Agreement", "Scorer", "Told", "agreement", "rules_catalogue"]
 
 Agreement = Literal["both_high", "both_low", "model_higher", "rules_higher"]
 
@@ -46,6 +46,16 @@ class _Identity:
     told: dict[str, Any]
     horizon_days: float | None
     little_data: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An answer, ready for JSON, and what it was given from: the moment, the features by name, and which model."""
+
+    body: dict[str, Any]
+    as_of_us: int
+    values: Values
+    profile_only: bool
 
 
 class Scorer:
@@ -107,11 +117,21 @@ class Scorer:
         PayloadError
             If the facts contradict each other or the catalogue; the field is named.
         """
+        return self.told(request, as_of_us=as_of_us, language=language).body
+
+    def told(self, request: ScoreRequest, *, as_of_us: int, language: Language = "en") -> Told:
+        """Return the answer for one lead as `score`, with what it was given from.
+
+        Raises
+        ------
+        PayloadError
+            If the facts contradict each other or the catalogue; the field is named.
+        """
         as_of_us = as_of_us if request.as_of is None else request.as_of
         facts, notices = to_facts(request, as_of_us, custom=self._custom)
-        return self.score_facts(request.lead.lead_id, facts, as_of_us=as_of_us, language=language, notices=notices)
+        return self.told_of(request.lead.lead_id, facts, as_of_us=as_of_us, language=language, notices=notices)
 
-    def score_facts(
+    def told_of(
         self,
         lead_id: str,
         facts: LeadFacts,
@@ -119,8 +139,8 @@ class Scorer:
         as_of_us: int,
         language: Language = "en",
         notices: Sequence[Notice] = (),
-    ) -> dict[str, Any]:
-        """Return the answer for one lead from what is known of it, in the shape of `score`.
+    ) -> Told:
+        """Return the answer for one lead from what is known of it, with what it was given from.
 
         Parameters
         ----------
@@ -139,9 +159,11 @@ class Scorer:
         values = self._evaluator(facts, as_of_us)
         head = {"lead_id": lead_id, "as_of": iso(from_us(as_of_us))}
         if self.bundle is None:
-            return head | _rules_only(self.scorecard.evaluate(values), tell(notices, language))
-        answer = self.bundle.answer_values(values, profile_only=facts.events is None)
-        return head | self._model_answer(self.bundle, answer, notices, language)
+            body = head | _rules_only(self.scorecard.evaluate(values), tell(notices, language))
+        else:
+            answer = self.bundle.answer_values(values, profile_only=facts.events is None)
+            body = head | self._model_answer(self.bundle, answer, notices, language)
+        return Told(body, as_of_us, values, profile_only=facts.events is None)
 
     def score_many(
         self, items: Sequence[object], *, as_of_us: int, language: Language = "en"
