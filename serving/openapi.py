@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic.json_schema import models_json_schema
 
 from serving.answers import BatchAnswer, ErrorAnswer, ModelCard, ScoreAnswer
+from serving.describing import ERRORS, LANGUAGE, POST_ERRORS, REQUEST_ID, Described, json_content, responses
 from serving.payload import MOST_LEADS, ScoreRequest
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaMode
 
 __all__ = ["EXAMPLE_REQUEST", "openapi_document"]
+
+# Each describes its own paths.
+ROOMS: tuple[Described, ...] = ()
 
 EXAMPLE_REQUEST: dict[str, Any] = {
     "lead": {
@@ -67,47 +71,6 @@ _EXAMPLE_ANSWER: dict[str, Any] = {
     "warnings": [],
     "model": {"name": "lead-conversion", "version": "7", "bundle": "sha256:0f", "cutoff": "2026-11-01T00:00:00Z"},
 }
-_ERROR_EXAMPLES: dict[int, tuple[str, str, str | None]] = {
-    400: ("invalid_field", "lead.account.employees: a number was expected, a text came", "lead.account.employees"),
-    401: ("key_required", "send an API key: Authorization: Bearer clew_…", None),
-    403: ("scope_missing", "the API key lacks the scope score", None),
-    404: ("not_found", "there is no such path; /v1/openapi.json lists them", None),
-    405: ("method_not_allowed", "this path does not take that method; /v1/openapi.json lists them", None),
-    408: ("body_timeout", "the body did not arrive within 4 s", None),
-    413: ("body_too_large", "the body is larger than the 1,000,000 bytes that this path takes", None),
-    429: ("overloaded", "more is being asked than this worker can answer; try again", None),
-    415: ("unsupported_media_type", "the body has to be application/json in UTF-8, not compressed", None),
-    500: ("internal", "the lead could not be scored; the fault is ours, not the request's", None),
-    503: ("not_ready", "the service is starting", None),
-}
-_MEANINGS = {
-    400: "The body is no JSON or breaks the contract; every problem names its field.",
-    401: "Keys are demanded and none came, or it is unknown, expired or revoked.",
-    403: "The key lacks the scope.",
-    404: "No such path.",
-    405: "The path takes another method.",
-    408: "The body came too slowly.",
-    413: "The body is too large or holds too many values; nothing was parsed.",
-    415: "The body is not application/json.",
-    429: "More is asked than can be answered; Retry-After tells in how many seconds to ask again.",
-    500: "A fault of the service.",
-    503: "The service is starting, or the store of the keys is away; Retry-After tells when to ask again.",
-}
-_REQUEST_ID = {
-    "name": "X-Request-Id",
-    "in": "header",
-    "required": False,
-    "description": "Up to 64 letters, digits and . _ : -; it comes back with the answer.",
-    "schema": {"type": "string"},
-}
-_LANGUAGE = {
-    "name": "Accept-Language",
-    "in": "header",
-    "required": False,
-    "description": "en or zh, with q-values; English by default.",
-    "schema": {"type": "string"},
-    "example": "zh-CN, en;q=0.5",
-}
 
 
 @cache
@@ -133,6 +96,7 @@ def openapi_document() -> dict[str, Any]:
             "/v1/score/batch": {"post": _batch()},
             "/v1/model": {"get": _model()},
             "/v1/openapi.json": {"get": _document()},
+            **{path: told for room in ROOMS for path, told in room.paths.items()},
         },
         "components": {
             "schemas": _schemas(),
@@ -151,6 +115,7 @@ def openapi_document() -> dict[str, Any]:
 
 def _schemas() -> dict[str, Any]:
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        *(model for room in ROOMS for model in room.models),
         (ScoreRequest, "validation"),
         (ScoreAnswer, "serialization"),
         (BatchAnswer, "serialization"),
@@ -175,41 +140,14 @@ def _schemas() -> dict[str, Any]:
     return found
 
 
-def _json(schema: str, example: object | None = None) -> dict[str, Any]:
-    media: dict[str, Any] = {"schema": {"$ref": f"#/components/schemas/{schema}"}}
-    return {"application/json": media if example is None else media | {"example": example}}
-
-
-def _responses(schema: str, meaning: str, example: object | None, *statuses: int) -> dict[str, Any]:
-    found = {"200": {"description": meaning, "content": _json(schema, example)}}
-    for status in statuses:
-        code, message, field = _ERROR_EXAMPLES[status]
-        error = {"error": {"code": code, "message": message, "field": field, "request_id": "r-1"}}
-        found[str(status)] = {"description": _MEANINGS[status], "content": _json("ErrorAnswer", error)}
-        if status in _HEADERS:
-            found[str(status)]["headers"] = _HEADERS[status]
-    return found
-
-
-_RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
-_HEADERS: dict[int, dict[str, Any]] = {
-    401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
-    405: {"Allow": {"schema": {"type": "string"}}},
-    429: _RETRY_AFTER,
-    503: _RETRY_AFTER,
-}
-_ERRORS = (401, 403, 405, 429, 500, 503)
-_POST_ERRORS = (400, 401, 403, 405, 408, 413, 415, 429, 500, 503)
-
-
 def _score() -> dict[str, Any]:
     return {
         "operationId": "score",
         "summary": "Score one lead",
         "description": "Bodies up to 1 MB. Fields that are absent or null are unknown; `events: []` means none.",
-        "parameters": [_LANGUAGE, _REQUEST_ID],
-        "requestBody": {"required": True, "content": _json("ScoreRequest", EXAMPLE_REQUEST)},
-        "responses": _responses("ScoreAnswer", "The answer.", _EXAMPLE_ANSWER, *_POST_ERRORS),
+        "parameters": [LANGUAGE, REQUEST_ID],
+        "requestBody": {"required": True, "content": json_content("ScoreRequest", EXAMPLE_REQUEST)},
+        "responses": responses("ScoreAnswer", "The answer.", _EXAMPLE_ANSWER, *POST_ERRORS),
     }
 
 
@@ -222,9 +160,9 @@ def _batch() -> dict[str, Any]:
         "summary": f"Score up to {MOST_LEADS} leads",
         "description": "Bodies up to 16 MB. Answered in order; a lead that breaks the contract is answered with its "
         "error and does not harm the others.",
-        "parameters": [_LANGUAGE, _REQUEST_ID],
-        "requestBody": {"required": True, "content": _json("BatchRequest", {"leads": [EXAMPLE_REQUEST, {}]})},
-        "responses": _responses("BatchAnswer", "One result for each lead.", example, *_POST_ERRORS),
+        "parameters": [LANGUAGE, REQUEST_ID],
+        "requestBody": {"required": True, "content": json_content("BatchRequest", {"leads": [EXAMPLE_REQUEST, {}]})},
+        "responses": responses("BatchAnswer", "One result for each lead.", example, *POST_ERRORS),
     }
 
 
@@ -232,8 +170,8 @@ def _model() -> dict[str, Any]:
     return {
         "operationId": "model",
         "summary": "Which model answers, and what its grades have been worth",
-        "parameters": [_LANGUAGE, _REQUEST_ID],
-        "responses": _responses("ModelCard", "The model, or the rules where there is none.", None, *_ERRORS),
+        "parameters": [LANGUAGE, REQUEST_ID],
+        "responses": responses("ModelCard", "The model, or the rules where there is none.", None, *ERRORS),
     }
 
 
@@ -242,6 +180,6 @@ def _document() -> dict[str, Any]:
         "200": {"description": "OpenAPI 3.1.", "content": {"application/json": {"schema": {"type": "object"}}}}
     }
     described |= {
-        status: told for status, told in _responses("ErrorAnswer", "", None, 405, 500).items() if status != "200"
+        status: told for status, told in responses("ErrorAnswer", "", None, 405, 500).items() if status != "200"
     }
     return {"operationId": "openapi", "summary": "This description", "security": [], "responses": described}
