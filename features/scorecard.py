@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, model_validator
 
 from data.errors import DataError
+from features.handover import HandoverTable, default_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -165,7 +166,7 @@ class RulesResult:
 
 
 class Scorecard(BaseModel):
-    """Rules, pools and named lists of values; frozen, unknown keys refused."""
+    """Rules, pools, named lists of values, and what rules and model together imply; frozen, unknown keys refused."""
 
     model_config = _MODEL
 
@@ -173,6 +174,7 @@ class Scorecard(BaseModel):
     lists: Mapping[str, tuple[float | str, ...]] = {}
     rules: tuple[Rule, ...] = Field(min_length=1)
     pools: tuple[Pool, ...] = Field(min_length=1)
+    handover: HandoverTable | None = None
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -185,6 +187,7 @@ class Scorecard(BaseModel):
         falling = [threshold for threshold in bounded if threshold is not None]
         if rest is not None or len(falling) < len(bounded) or falling != sorted(set(falling), reverse=True):
             raise ValueError("pools go from the highest threshold down, and the last one has none")
+        self.decided.check_pools(pool.pool for pool in self.pools)
         self._tests  # noqa: B018 - a list that is not there shows here and not at the first lead
         return self
 
@@ -204,7 +207,12 @@ class Scorecard(BaseModel):
         if unknown:
             raise DataError(f"scorecard {self.name!r} has no list {', '.join(unknown)}", hint=f"it has {[*self.lists]}")
         replaced = {**self.lists, **{name: tuple(values) for name, values in lists.items()}}
-        return Scorecard(name=self.name, lists=replaced, rules=self.rules, pools=self.pools)
+        return Scorecard(name=self.name, lists=replaced, rules=self.rules, pools=self.pools, handover=self.handover)
+
+    @cached_property
+    def decided(self) -> HandoverTable:
+        """What rules and model together imply: the scorecard's own table, else the one that follows from its pools."""
+        return default_table(self.pools) if self.handover is None else self.handover
 
     @cached_property
     def _tests(self) -> tuple[tuple[Test, FiredRule], ...]:

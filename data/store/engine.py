@@ -5,9 +5,10 @@ A write that returned is on disk: SQLite syncs its log at each commit (`synchron
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote
@@ -71,6 +72,8 @@ class Store:
     """An opened store; safe to share between threads, not across a fork."""
 
     engine: sa.Engine
+    # SQLite has one writer at a time and lets the others poll: those of one process rather wait for each other.
+    _turn: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def is_postgres(self) -> bool:
@@ -117,6 +120,16 @@ class Store:
         self.write(lambda connection: connection.execute(statement, rows).close())
 
     def _once(self, work: Callable[[sa.Connection], T]) -> T:
+        if self.is_postgres:
+            return self._written(work)
+        if not self._turn.acquire(timeout=_WAIT_MS / 1e3):
+            raise InfrastructureError(f"the store {place_of(self.engine)} is being written by others", hint=_REMEDY)
+        try:
+            return self._written(work)
+        finally:
+            self._turn.release()
+
+    def _written(self, work: Callable[[sa.Connection], T]) -> T:
         with self.engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
             return work(connection)
 

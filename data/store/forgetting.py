@@ -23,8 +23,10 @@ from data.store.schema import (
     FACTS,
     FEEDBACK,
     FORGOTTEN,
+    LISTED,
     OUTBOX,
     SCORES,
+    VISITS,
 )
 from data.store.statements import chunks, insert_into, lock_entities
 
@@ -169,8 +171,8 @@ def _erase(connection: sa.Connection, ids: list[str]) -> tuple[int, int, int, in
     connection.execute(
         sa.delete(CONFIRMATIONS).where(CONFIRMATIONS.c.of_table == "contacts", CONFIRMATIONS.c.entity_id.in_(ids))
     )
-    delete(CURRENT_SCORES)
-    delete(DIRTY_LEADS)
+    for table in (CURRENT_SCORES, DIRTY_LEADS, LISTED, VISITS):
+        delete(table)
     return contacts, blanked, scores, delete(FEEDBACK), delete(OUTBOX)
 
 

@@ -7,7 +7,7 @@ import hmac
 import json
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import sqlalchemy as sa
 
@@ -16,11 +16,22 @@ from data.errors import UsageError
 from data.store.schema import API_KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from data.store.engine import Store
 
-__all__ = ["ApiKey", "Role", "Scope", "create_key", "list_keys", "revoke_key", "verify_key"]
+__all__ = [
+    "ApiKey",
+    "Role",
+    "Scope",
+    "create_key",
+    "list_keys",
+    "open_session",
+    "revoke_key",
+    "session_ends",
+    "verify_key",
+    "verify_session",
+]
 
 Role = Literal["rep", "manager", "admin"]
 Scope = Literal["score", "ingest", "read", "admin"]
@@ -96,14 +107,51 @@ def verify_key(store: Store, text: str, *, now_us: int | None = None) -> ApiKey 
     """
     _, key_id, secret = (*text.split("_", 2), "", "", "")[:3]
     known_id = key_id if len(key_id) == 2 * _ID_BYTES and key_id.isascii() and key_id.isalnum() else ""
-    with store.reading() as connection:
-        row = connection.execute(sa.select(API_KEYS).where(API_KEYS.c.key_id == known_id)).mappings().one_or_none()
+    row = _row_of(store, known_id)
     expected = _NOBODY if row is None else row
     same = hmac.compare_digest(_hash(expected["salt"], secret), expected["hashed"])
     if row is None or not same or not text.startswith(f"{_PREFIX}_"):
         return None
     key = _key(row)
     return key if key.is_valid(to_us(now()) if now_us is None else now_us) else None
+
+
+def open_session(store: Store, text: str, *, until_us: int, now_us: int | None = None) -> str | None:
+    """Return what a browser may show instead of a key until a moment, None where the text is no valid key.
+
+    It names key and moment and is signed with the hash that the store holds of the key: so nothing is stored, and it
+    ends with the key. Whoever can read the store could sign; whoever can write it could make keys.
+    """
+    key = verify_key(store, text, now_us=now_us)
+    return None if key is None else _session(_row_of(store, key.key_id), until_us)
+
+
+def verify_session(store: Store, text: str, *, now_us: int | None = None) -> ApiKey | None:
+    """Return the key that a session was opened with, None where it was made up, or it or its key has ended."""
+    at_us = to_us(now()) if now_us is None else now_us
+    key_id, until_us = text.split(".")[0], session_ends(text)
+    if until_us is None or until_us <= at_us:
+        return None
+    known_id = key_id if key_id.isascii() and key_id.isalnum() else ""
+    row = _row_of(store, known_id)
+    same = hmac.compare_digest(_session(_NOBODY if row is None else row, until_us), text)
+    if row is None or not same:
+        return None
+    key = _key(row)
+    return key if key.is_valid(at_us) else None
+
+
+def session_ends(text: str) -> int | None:
+    """Return until when a session claims to last, in microseconds UTC; None where the text is none.
+
+    Examples
+    --------
+    >>> session_ends("k1.1000000.00"), session_ends("clew_1_2"), session_ends("a.b.c")
+    (1000000, None, None)
+    """
+    parts = text.split(".")
+    sound = len(parts) == 3 and text.isascii() and parts[1].isdigit() and len(parts[1]) < 20
+    return int(parts[1]) if sound else None
 
 
 def revoke_key(store: Store, key_id: str, *, now_us: int | None = None) -> bool:
@@ -122,6 +170,18 @@ def list_keys(store: Store) -> list[ApiKey]:
     query = sa.select(API_KEYS).order_by(API_KEYS.c.created_at, API_KEYS.c.key_id)
     with store.reading() as connection:
         return [_key(row) for row in connection.execute(query).mappings()]
+
+
+def _row_of(store: Store, key_id: str) -> sa.RowMapping | None:
+    with store.reading() as connection:
+        return connection.execute(sa.select(API_KEYS).where(API_KEYS.c.key_id == key_id)).mappings().one_or_none()
+
+
+def _session(row: Mapping[Any, Any] | None, until_us: int) -> str:
+    """Return the session of a key; of none the one of nobody, so that making it takes as long."""
+    signed = row or _NOBODY
+    head = f"{signed.get('key_id', '')}.{until_us}"
+    return f"{head}.{hmac.new(signed['hashed'].encode(), f'session.{head}'.encode(), hashlib.sha256).hexdigest()}"
 
 
 def _hash(salt: str, secret: str) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Feedback", "Opinion", "SavedView", "add_feedback", "delete_view", "feedback_on", "save_view", "views_of"]
 
-Opinion = Literal["too_high", "about_right", "too_low"]
+Opinion = Literal["good", "bad", "wrong_reason", "too_high", "about_right", "too_low"]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from data.store.engine import Store
 
-__all__ = ["open_leads"]
+__all__ = ["merged_away", "open_among", "open_leads"]
 
 
 def _seen(alias: str) -> str:
@@ -23,10 +23,8 @@ def _seen(alias: str) -> str:
 
 # An outcome is believed until a later one of the lead is known; `open` takes back what was said before. A lead that
 # full exports no longer hold has vanished, until they show it again.
-_OPEN = sa.text(
-    f"""
-    SELECT l.lead_id FROM leads AS l
-    WHERE l.lead_id > :after AND l.created_at <= :as_of AND {_seen("l")}
+_IS_OPEN = f"""
+      l.created_at <= :as_of AND {_seen("l")}
       AND NOT EXISTS (
         SELECT 1 FROM outcomes AS o
         WHERE o.lead_id = l.lead_id AND o.outcome <> 'open' AND o.closed_at <= :as_of AND {_seen("o")}
@@ -39,9 +37,14 @@ _OPEN = sa.text(
                           WHERE r.lead_id = v.lead_id AND r.type IN ('vanished', 'reappeared') AND {_seen("r")}
                             AND (r.known_at > v.known_at
                                  OR (r.known_at = v.known_at AND r.action_id > v.action_id))))
-    GROUP BY l.lead_id ORDER BY l.lead_id LIMIT :limit
-    """  # noqa: S608 - only names of this module
+"""  # noqa: S608 - only names of this module
+_OPEN = sa.text(
+    f"SELECT l.lead_id FROM leads AS l WHERE l.lead_id > :after AND {_IS_OPEN} "  # noqa: S608 - as above
+    "GROUP BY l.lead_id ORDER BY l.lead_id LIMIT :limit"
 )
+_OPEN_AMONG = sa.text(
+    f"SELECT DISTINCT l.lead_id FROM leads AS l WHERE l.lead_id IN :lead_ids AND {_IS_OPEN}"  # noqa: S608 - as above
+).bindparams(sa.bindparam("lead_ids", expanding=True))
 
 
 def open_leads(
@@ -82,6 +85,13 @@ def open_leads(
                 break
             after = page[-1]
     return found
+
+
+def open_among(connection: sa.Connection, lead_ids: Sequence[str], *, as_of_us: int) -> set[str]:
+    """Return those of at most some hundred leads that are open, as `open_leads` understands it."""
+    moment = {"as_of": as_of_us, "known_by": EVER_US}
+    found = list(connection.scalars(_OPEN_AMONG, {**moment, "lead_ids": list(lead_ids)})) if lead_ids else []
+    return set(found) - merged_away(_merges(connection, found, **moment))
 
 
 def merged_away(merges: Iterable[tuple[int, str, str]]) -> set[str]:

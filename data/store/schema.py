@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from data.tables import TABLES
+from data.tables import IN_WAREHOUSE_ONLY, TABLES
 
 if TYPE_CHECKING:
     from data.tables import Kind
@@ -26,16 +26,20 @@ __all__ = [
     "FORGOTTEN",
     "ID",
     "LEASES",
+    "LISTED",
     "METADATA",
+    "MODEL_CHANGES",
+    "MODEL_MOVES",
     "OUTBOX",
     "SAVED_VIEWS",
     "SCHEMA",
     "SCORES",
     "VERSION_TABLE",
+    "VISITS",
     "WEBHOOK_TARGETS",
 ]
 
-SCHEMA = "0003"  # the newest migration; a test holds it against the folder of migrations
+SCHEMA = "0005"  # the newest migration; a test holds it against the folder of migrations
 VERSION_TABLE = "clew_schema"  # not Alembic's default, which MLflow uses in the same server
 CUSTOM = "custom"
 
@@ -73,7 +77,7 @@ def _facts(name: str) -> sa.Table:
     return sa.Table(name, METADATA, *columns)
 
 
-FACTS: dict[str, sa.Table] = {name: _facts(name) for name in TABLES}
+FACTS: dict[str, sa.Table] = {name: _facts(name) for name in TABLES if name not in IN_WAREHOUSE_ONLY}
 
 sa.Index("leads_by_account", FACTS["leads"].c.account_id)
 sa.Index("leads_by_person", FACTS["leads"].c.person_id)
@@ -121,6 +125,43 @@ CURRENT_SCORES = sa.Table(
     sa.Column("grade", sa.Text()),
     sa.Column("pool", sa.Text()),
     sa.Index("current_scores_by_probability", "probability", "lead_id"),
+)
+
+# The open leads as the list of the pages shows and filters them: what else would have to be joined for each of them.
+# `place` ranks: the probability, or points below all probabilities where the rules answered.
+LISTED = sa.Table(
+    "listed",
+    METADATA,
+    sa.Column("lead_id", ID, primary_key=True),
+    sa.Column("place", sa.Double(), nullable=False),
+    sa.Column("score_id", sa.BigInteger(), nullable=False),
+    sa.Column("as_of", sa.BigInteger(), nullable=False),
+    sa.Column("probability", sa.Double()),
+    sa.Column("grade", ID),
+    sa.Column("pool", ID),
+    sa.Column("points", sa.Double(), nullable=False),
+    sa.Column("because", ID),
+    sa.Column("owner_id", ID),
+    sa.Column("source", ID),
+    sa.Column("industry", ID),
+    sa.Column("account", sa.Text()),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("words", sa.Text(), nullable=False),  # what searching looks through, in lower case
+    sa.Index("listed_by_place", "place", "lead_id"),
+    sa.Index("listed_by_owner", "owner_id", "place", "lead_id"),
+)
+
+# Which score of a lead somebody was shown last, and which one before that, so that a page can say what changed.
+VISITS = sa.Table(
+    "visits",
+    METADATA,
+    sa.Column("key_id", ID, primary_key=True),
+    sa.Column("lead_id", ID, primary_key=True),
+    sa.Column("score_id", sa.BigInteger(), nullable=False),
+    sa.Column("seen_at", sa.BigInteger(), nullable=False),
+    sa.Column("before_id", sa.BigInteger()),
+    sa.Column("before_at", sa.BigInteger()),
+    sa.Index("visits_by_lead", "lead_id"),
 )
 
 DIRTY_LEADS = sa.Table(
@@ -181,7 +222,34 @@ OUTBOX = sa.Table(
     sa.Column("attempts", sa.Integer(), nullable=False),
     sa.Column("claim", sa.Text()),
     sa.Column("delivered_at", sa.BigInteger()),
-    sa.Index("outbox_by_due", "due_at"),
+    sa.Column("tried_at", sa.BigInteger()),
+    sa.Column("last_status", sa.Text()),  # of the last try: a status of HTTP, or a word for what went wrong
+    sa.Index("outbox_by_turn", "target_id", "due_at"),
+    sa.Index("outbox_by_target", "target_id", "created_at", "delivery_id"),
+)
+
+# How many leads a new model has moved from what to what, until that is told; empty texts stand for none.
+MODEL_MOVES = sa.Table(
+    "model_moves",
+    METADATA,
+    sa.Column("before_bundle", ID, primary_key=True),
+    sa.Column("now_bundle", ID, primary_key=True),
+    sa.Column("before_grade", ID, primary_key=True),
+    sa.Column("now_grade", ID, primary_key=True),
+    sa.Column("before_pool", ID, primary_key=True),
+    sa.Column("now_pool", ID, primary_key=True),
+    sa.Column("leads", sa.BigInteger(), nullable=False),
+)
+
+# The summaries of new models that were told, numbered in their order.
+MODEL_CHANGES = sa.Table(
+    "model_changes",
+    METADATA,
+    sa.Column("change_no", sa.BigInteger(), primary_key=True, autoincrement=False),
+    sa.Column("before_bundle", sa.Text(), nullable=False),
+    sa.Column("now_bundle", sa.Text(), nullable=False),
+    sa.Column("told_at", sa.BigInteger(), nullable=False),
+    sa.Column("body", sa.Text(), nullable=False),
 )
 
 FEEDBACK = sa.Table(

@@ -1,6 +1,6 @@
 """What was said of a lead and why: written once, never changed, to be had again to the digit.
 
-A score, the lead's place in the list, the messages that a change of grade or pool causes, and the end of the lead's
+A score, the lead's place in the lists, the messages that a change of grade or pool causes, and the end of the lead's
 mark are one transaction.
 """
 
@@ -17,6 +17,8 @@ import sqlalchemy as sa
 from data.clock import now, to_us
 from data.store.dirty import unmark
 from data.store.lease import hold
+from data.store.listing import list_again
+from data.store.model_moves import count_moves
 from data.store.outbox import Change, announce
 from data.store.schema import CURRENT_SCORES, SCORES
 from data.store.statements import chunks, insert_into, lock_entities
@@ -38,8 +40,11 @@ __all__ = [
     "record_scores",
 ]
 
-Cause = Literal["request", "change", "batch", "model"]
-"""Why a lead was scored: somebody asked, a fact changed, the nightly list, or a new model."""
+Cause = Literal["request", "payload", "change", "batch", "model"]
+"""Why a lead was scored: somebody asked, a fact changed, the nightly list, or a new model.
+
+`payload` is a score of what a request brought along. The store may know better, so it is kept but never current.
+"""
 
 Json = Mapping[str, Any] | Sequence[Any]
 _TEXTS = ("features", "reasons", "rules")
@@ -96,7 +101,7 @@ def record_scores(
 
     The score with the latest `as_of` is the lead's current one. If its grade or its pool differs from the one before,
     the targets that asked for it get a message; with cause `model` they get none, since a new model moves many leads
-    at once and is announced in one summary.
+    at once: what it moved is counted here and told in one summary by `announce_model`.
 
     Parameters
     ----------
@@ -122,15 +127,24 @@ def record_scores(
     def work(connection: sa.Connection) -> Recorded:
         if lease is not None:
             hold(connection, lease)
-        lock_entities(connection, "scores", [score.lead_id for score in scores])
+        touched = {score.lead_id for score in scores} | {lead.lead_id for lead in done}
+        lock_entities(connection, "scores", touched)
         at_us = to_us(now()) if now_us is None else now_us
         written = _insert(connection, scores, at_us)
         changes = _follow(connection, written)
+        count_moves(connection, changes)
         messages = announce(connection, changes, at_us)
         unmark(connection, done)
+        list_again(connection, touched - _told_only(scores, done), at_us)
         return Recorded(len(written), sum(change.regraded for change in changes), messages)
 
     return store.write(work)
+
+
+def _told_only(scores: Sequence[Score], done: Sequence[DirtyLead]) -> set[str]:
+    """Return the leads about which nothing was learnt: requests brought their own facts along."""
+    known = {score.lead_id for score in scores if score.cause != "payload"} | {lead.lead_id for lead in done}
+    return {score.lead_id for score in scores} - known
 
 
 def current_score(store: Store, lead_id: str) -> GivenScore | None:
@@ -158,8 +172,13 @@ def current_bundles(store: Store, lead_ids: Sequence[str]) -> dict[str, str]:
 
 
 def newest_scores(store: Store, *, limit: int, source: str = "model") -> list[GivenScore]:
-    """Return the scores given last by a source, the newest first."""
-    query = sa.select(SCORES).where(SCORES.c.source == source).order_by(SCORES.c.score_id.desc()).limit(limit)
+    """Return the scores given last by a source from what the store knew, the newest first."""
+    query = (
+        sa.select(SCORES)
+        .where(SCORES.c.source == source, SCORES.c.cause != "payload")
+        .order_by(SCORES.c.score_id.desc())
+        .limit(limit)
+    )
     with store.reading() as connection:
         return [_given(row) for row in connection.execute(query).mappings()]
 
@@ -198,7 +217,7 @@ def _insert(connection: sa.Connection, scores: Sequence[Score], at_us: int) -> l
     rows.sort(key=lambda row: (row["lead_id"], row["as_of"]))
     if not rows:
         return []
-    columns = ("score_id", "lead_id", "as_of", "probability", "grade", "pool", "cause")
+    columns = ("score_id", "lead_id", "as_of", "bundle", "probability", "grade", "pool", "rules", "cause")
     statement = (
         insert_into(connection, SCORES)
         .on_conflict_do_nothing(index_elements=["lead_id", "as_of", "bundle", "digest"])
@@ -214,7 +233,7 @@ def _follow(connection: sa.Connection, written: Sequence[Mapping[str, Any]]) -> 
     changes, newest = [], dict[str, dict[str, Any]]()
     for row in written:
         before = last.get(row["lead_id"])
-        if before is not None and before["as_of"] > row["as_of"]:
+        if row["cause"] == "payload" or (before is not None and before["as_of"] > row["as_of"]):
             continue  # a score for the past changes nothing about the present
         changes.append(
             Change(
@@ -222,9 +241,11 @@ def _follow(connection: sa.Connection, written: Sequence[Mapping[str, Any]]) -> 
                 score_id=row["score_id"],
                 as_of_us=row["as_of"],
                 cause=row["cause"],
+                bundles=(None if before is None else before["bundle"], row["bundle"]),
                 grades=(None if before is None else before["grade"], row["grade"]),
                 pools=(None if before is None else before["pool"], row["pool"]),
                 first=before is None,
+                minutes=None if before is not None and before["pool"] == row["pool"] else _minutes(row["rules"]),
             )
         )
         last[row["lead_id"]] = row
@@ -241,6 +262,17 @@ def _follow(connection: sa.Connection, written: Sequence[Mapping[str, Any]]) -> 
 def _current(connection: sa.Connection, lead_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     for piece in chunks(lead_ids):
-        query = sa.select(CURRENT_SCORES).where(CURRENT_SCORES.c.lead_id.in_(piece))
-        found |= {row["lead_id"]: row for row in connection.execute(query).mappings()}
+        query = sa.select(CURRENT_SCORES, SCORES.c.bundle).join(SCORES, SCORES.c.score_id == CURRENT_SCORES.c.score_id)
+        chosen = query.where(CURRENT_SCORES.c.lead_id.in_(piece))
+        found |= {row["lead_id"]: row for row in connection.execute(chosen).mappings()}
     return found
+
+
+def _minutes(rules: str) -> int | None:
+    """Return within how many minutes the decision of a score asks somebody to be assigned."""
+    told = json.loads(rules)
+    if not isinstance(told, dict):
+        return None
+    decision = told.get("handover") or {"respond_within_minutes": told.get("assign_within_minutes")}
+    minutes = decision.get("respond_within_minutes")
+    return None if minutes is None else int(minutes)
