@@ -56,6 +56,7 @@ class Retained:
     store_events: int = 0
     store_scores: int = 0
     store_contacts: int = 0
+    store_messages: int = 0
     warehouse_events: int = 0
     warehouse_contacts: int = 0
 
@@ -67,8 +68,9 @@ class Retained:
 def retain(store: Store, warehouse: Warehouse, retention: Retention, *, now_us: int) -> Retained:
     """Delete events that happened, contacts that became known and scores that were given before their time.
 
-    The current score of a lead stays, whatever its age. Whatever is computed from older events becomes another; models
-    that were trained before are not touched.
+    Messages to other systems go with the scores, once they are delivered or given up. The current score of a lead
+    stays, whatever its age. Whatever is computed from older events becomes another; models that were trained before are
+    not touched.
 
     Parameters
     ----------
@@ -94,13 +96,13 @@ def retain(store: Store, warehouse: Warehouse, retention: Retention, *, now_us: 
     met = _delete_from_warehouse(
         warehouse, {name: (clock, us) for name, (clock, us) in edits.items() if us is not None}
     )
-    return Retained(found[0], found[1], found[2], met.get("events", 0), met.get("contacts", 0))
+    return Retained(found[0], found[1], found[2], found[3], met.get("events", 0), met.get("contacts", 0))
 
 
 def _delete_from_store(store: Store, events: int | None, scores: int | None, contacts: int | None) -> tuple[int, ...]:
     import sqlalchemy as sa
 
-    from data.store.schema import CURRENT_SCORES, FACTS, SCORES
+    from data.store.schema import CURRENT_SCORES, FACTS, OUTBOX, SCORES
 
     held = sa.select(CURRENT_SCORES.c.score_id)
     return tuple(
@@ -109,6 +111,7 @@ def _delete_from_store(store: Store, events: int | None, scores: int | None, con
             (FACTS["events"], "occurred_at", events, ()),
             (SCORES, "given_at", scores, (SCORES.c.score_id.not_in(held),)),
             (FACTS["contacts"], "known_at", contacts, ()),
+            (OUTBOX, "created_at", scores, (OUTBOX.c.due_at.is_(None),)),
         )
     )
 

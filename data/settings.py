@@ -67,7 +67,10 @@ class Settings(BaseSettings):
     `features.yaml` in the home folder counts. With `treatments` there are features of what sales did. `store` is the
     URL of the operational store, of SQLite in a file or of PostgreSQL; it may hold a password and is not shown.
     `keep_events_days`, `keep_scores_days` and `keep_contacts_days` say how long `clew retain` leaves what it deletes;
-    without them everything is kept.
+    without them everything is kept. With `score_log` the history also has what `POST /v1/score` answered.
+    `holdout_share` is the share of leads that are worked by lot instead of by score (0: none), so that the next model
+    does not learn only from its own choices; `holdout_salt` says which leads these are. With `webhook_private`
+    messages may go to the private network and this machine, and there over plain http as well.
     """
 
     model_config = SettingsConfigDict(env_prefix="CLEW_", frozen=True, extra="forbid")
@@ -96,6 +99,10 @@ class Settings(BaseSettings):
     keep_events_days: float | None = Field(None, gt=0)
     keep_scores_days: float | None = Field(None, gt=0)
     keep_contacts_days: float | None = Field(None, gt=0)
+    score_log: bool = True
+    holdout_share: float = Field(0.02, ge=0, le=1)
+    holdout_salt: str = Field("clew", min_length=1)
+    webhook_private: bool = False
 
     @field_validator("timezone")
     @classmethod

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["BatchAnswer", "ErrorAnswer", "ItemAnswer", "ItemError", "ModelCard", "ScoreAnswer"]
+__all__ = ["BatchAnswer", "ErrorAnswer", "HandOverAnswer", "ItemAnswer", "ItemError", "ModelCard", "ScoreAnswer"]
 
 Sources = Literal["model", "model_profile", "rules"]
 
@@ -61,6 +61,18 @@ class ModelId(_Out):
     cutoff: str | None
 
 
+class HandOverAnswer(_Out):
+    """What rules and model together imply for the lead, or what the lot says of a lead that is held out."""
+
+    pool: str
+    priority: int = Field(ge=1, description="1 comes first.")
+    respond_within_minutes: int | None = Field(description="Null where nobody need hurry.")
+    by: str | None = Field(description="`as_of` and the minutes.")
+    because: Literal["both_high", "both_low", "model_higher", "rules_higher", "rules_only", "holdout"]
+    note: str = Field(description="In the language of Accept-Language, en or zh.")
+    holdout: bool = Field(description="Whether pool and priority were drawn by lot, so that the next model can learn.")
+
+
 class ScoreAnswer(_Out):
     """`base_logit + sum of reasons + remainder_logit = logit(probability)`; with source `rules` they are all null."""
 
@@ -84,6 +96,7 @@ class ScoreAnswer(_Out):
     agreement: Literal["both_high", "both_low", "model_higher", "rules_higher"] | None = Field(
         description="High is one of the two best grades of the model or pools of the rules."
     )
+    handover: HandOverAnswer
     warnings: list[Warned]
     model: ModelId | None
 

@@ -19,7 +19,7 @@ from serving.problems import PayloadError, Problem
 from serving.routing import Call, Route, Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,9 +30,13 @@ if TYPE_CHECKING:
     from serving.keyring import Keyring
     from serving.metrics import Metrics
     from serving.routing import Handler
+    from serving.scorer import Scorer, Told
     from serving.state import ServingState
 
-__all__ = ["BENTOML_ROUTES", "App", "create_app"]
+__all__ = ["BENTOML_ROUTES", "PAGE_PRINCIPAL", "App", "create_app"]
+
+PAGE_PRINCIPAL = "clew.principal"
+"""Under which name a page leaves in the scope who asked for it, so that the log tells it."""
 
 # What BentoML answers itself: health for everybody, the rest for whoever may read or administer.
 BENTOML_ROUTES = (
@@ -88,7 +92,7 @@ class App:
         started = time.perf_counter()
         request = Request(scope, receive)
         request_id = request_id_of(request)
-        found, parameters = self._routes.find(scope["path"])
+        found, parameters = self._routes.find(_path_of(scope))
         route = _NOWHERE if found is None else found
         principal = ANYONE
         try:
@@ -103,6 +107,8 @@ class App:
         except Exception as error:  # noqa: BLE001 - the sender gets an answer whatever happens
             response = self._failed(error, request_id)
         await response(scope, receive, send)
+        # A page lets in by itself, as a browser that has not signed in is to be asked and not refused.
+        principal = scope.get(PAGE_PRINCIPAL, principal)
         self._tell(request, route, request_id, response.status_code, started, principal)
 
     async def _let_in(self, request: Request, route: Route) -> Principal:
@@ -162,6 +168,7 @@ def create_app(
     admission: Admission | None = None,
     beneath: ASGIApp | None = None,
     more: Sequence[Route] = (),
+    score_log: Callable[[Scorer, Told], None] | None = None,
 ) -> App:
     """Return the application; `state` may be filled later, until then every score is answered with 503.
 
@@ -177,8 +184,10 @@ def create_app(
         BentoML's application.
     more
         Further routes, under the same keys, limits and logs.
+    score_log
+        Told of each score that was given.
     """
-    endpoints = Endpoints(state, metrics=metrics, admission=admission)
+    endpoints = Endpoints(state, metrics=metrics, admission=admission, log=score_log)
     routes = [*model_routes(endpoints), *more]
     return App(routes, keyring=keyring, metrics=metrics, log=log, state=state, beneath=beneath)
 
@@ -203,6 +212,12 @@ async def _pass_on(beneath: ASGIApp, scope: Scope, receive: Receive, send: Send,
 
     await beneath(scope, receive, noted)
     return statuses[0]
+
+
+def _path_of(scope: Scope) -> str:
+    """Return the path as it was sent; a server that does not tell it has decoded it."""
+    raw = scope.get("raw_path")
+    return str(scope["path"]) if raw is None else bytes(raw).split(b"?")[0].decode("latin-1")
 
 
 def _place(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The commands of serving: serve, explain, score, sync, demo, keys."""
+"""The commands of serving: serve, explain, changes, score, sync, demo, keys, webhooks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from data.console import console, print_json, step
+from serving.changes.commands import register as register_changes
 from serving.key_commands import keys_app
 from serving.score_command import register as register_score
 from serving.sync_command import register as register_sync
+from serving.webhooks.commands import webhooks_app
 
 __all__ = ["register", "show_answer"]
 
@@ -21,10 +23,12 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the front door."""
     app.command("serve")(serve)
     app.command("explain")(explain)
+    register_changes(app)
     register_score(app)
     register_sync(app)
     app.command("demo")(demo)
     app.add_typer(keys_app, name="keys")
+    app.add_typer(webhooks_app, name="webhooks")
 
 
 def serve(
@@ -107,6 +111,9 @@ def show_answer(answer: dict[str, Any]) -> None:
         table.add_row(f"[bold]{total:+.3f}[/bold]", f"= {1 / (1 + math.exp(-total)):.1%}")
         out.print(table)
     out.print(f"rules: {rules['points']} points, pool {rules['pool']}: {told}")
+    decided = answer["handover"]
+    within = f", within {decided['respond_within_minutes']} minutes" if decided["respond_within_minutes"] else ""
+    out.print(f"hand over to pool {decided['pool']}, priority {decided['priority']}{within}: {decided['note']}")
     for warning in answer["warnings"]:
         out.print(f"[yellow]{warning.get('message', warning)}[/yellow]")
 

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PRESETS", "Preset", "crm_file"]
 
-_COLUMNS = ("lead_id", "probability", "score", "grade", "pool", "points", "reasons", "source", "bundle", "as_of")
+_COLUMNS = (
+    *("lead_id", "probability", "score", "grade", "pool", "priority", "respond_by", "holdout", "points", "reasons"),
+    *("source", "bundle", "as_of"),
+)
 _TOP = 3
 _Rows = Callable[[list[dict[str, Any]]], object]
 
@@ -103,7 +106,8 @@ def _as_parquet(path: Path, preset: Preset) -> Iterator[_Rows]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = {"probability": pa.float64(), "score": pa.int64(), "points": pa.int64()}
+    kinds = {"probability": pa.float64(), "score": pa.int64(), "points": pa.int64(), "priority": pa.int64()}
+    kinds["holdout"] = pa.bool_()
     schema = pa.schema([(preset.name(column), kinds.get(column, pa.string())) for column in _COLUMNS])
     with pq.ParquetWriter(path, schema) as writer:
         yield lambda rows: writer.write_table(pa.Table.from_pylist(rows, schema=schema))
@@ -114,19 +118,28 @@ def _as_csv(path: Path, preset: Preset) -> Iterator[_Rows]:
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, [preset.name(column) for column in _COLUMNS])
         writer.writeheader()
-        yield writer.writerows
+        yield lambda rows: writer.writerows({name: _plain(value) for name, value in row.items()} for row in rows)
+
+
+def _plain(value: object) -> object:
+    """Return a value as CRMs read it: true and false in lower case."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _row(scorer: Scorer, score: Score, preset: Preset, language: Language) -> dict[str, Any]:
     """Return what the CRM is told of a lead, by the CRM's names."""
     bundle, chance = scorer.bundle, score.probability
     rules: Any = score.rules
+    decided: Mapping[str, Any] = rules.get("handover", {})
     told: dict[str, Any] = {
         "lead_id": score.lead_id,
         "probability": chance if chance is None or not preset.percent else round(100 * chance, 4),
         "score": None if bundle is None or chance is None else bundle.score(chance),
         "grade": score.grade,
         "pool": score.pool,
+        "priority": decided.get("priority"),
+        "respond_by": decided.get("by"),
+        "holdout": decided.get("holdout"),
         "points": rules["points"],
         "reasons": "; ".join(_reasons(scorer, score, language)),
         "source": score.source,

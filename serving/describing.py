@@ -38,7 +38,7 @@ _MEANINGS = {
     415: "The body is not application/json.",
     429: "More is asked than can be answered; Retry-After tells in how many seconds to ask again.",
     500: "A fault of the service.",
-    503: "The service is starting, or its store is away; nothing was acknowledged. Retry-After tells when to ask again.",
+    503: "The service is starting, or its store is away and nothing was acknowledged; Retry-After tells when to ask.",
 }
 REQUEST_ID = {
     "name": "X-Request-Id",

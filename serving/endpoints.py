@@ -14,12 +14,14 @@ from serving.problems import PayloadError, error_body
 from serving.routing import Route
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.responses import Response
 
     from features.words import Language
     from serving.metrics import Metrics
     from serving.routing import Call
-    from serving.scorer import Scorer
+    from serving.scorer import Scorer, Told
     from serving.state import Answering, ServingState
 
 __all__ = ["BATCH_LIMIT", "MOST_VALUES", "SINGLE_LIMIT", "Endpoints", "model_routes"]
@@ -33,9 +35,17 @@ MOST_VALUES = 1_500_000
 class Endpoints:
     """The handlers of all paths of scoring."""
 
-    def __init__(self, state: ServingState, *, metrics: Metrics, admission: Admission | None = None) -> None:
+    def __init__(
+        self,
+        state: ServingState,
+        *,
+        metrics: Metrics,
+        admission: Admission | None = None,
+        log: Callable[[Scorer, Told], None] | None = None,
+    ) -> None:
         self._state = state
         self._metrics = metrics
+        self._log = log or (lambda _scorer, _told: None)
         self._admission = admission or Admission(tell=metrics.busy)
 
     async def score(self, call: Call) -> Response:
@@ -45,10 +55,11 @@ class Endpoints:
         with self._admission.single():
             # All that arrived together are counted before the first of them is worked on.
             await asyncio.sleep(0)
-            answering = self._answering()
-            answer = answering.scorer.score(parse_request(body), as_of_us=to_us(now()), language=call.language)
-        self._metrics.scored(answer)
-        return answer_response(answer, call.request_id, call.language)
+            scorer = self._answering().scorer
+            told = scorer.told(parse_request(body), as_of_us=to_us(now()), language=call.language)
+        self._metrics.scored(told.body)
+        self._log(scorer, told)
+        return answer_response(told.body, call.request_id, call.language)
 
     async def batch(self, call: Call) -> Response:
         """Answer for up to 200 leads; after each of them single leads have their turn."""
@@ -68,12 +79,13 @@ class Endpoints:
 
     def _item(self, scorer: Scorer, item: object, position: int, as_of_us: int, call: Call) -> dict[str, Any]:
         try:
-            answer = scorer.score_item(item, position, as_of_us=as_of_us, language=call.language)
+            told = scorer.told_item(item, position, as_of_us=as_of_us, language=call.language)
         except PayloadError as error:
             self._metrics.refused(error.problems[0].code)
             return {"status": "error", **error_body(error.problems, call.request_id)}
-        self._metrics.scored(answer)
-        return {"status": "ok", **answer}
+        self._metrics.scored(told.body)
+        self._log(scorer, told)
+        return {"status": "ok", **told.body}
 
     async def model(self, call: Call) -> Response:
         """Tell what answers."""

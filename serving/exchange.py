@@ -84,7 +84,13 @@ def accepted_language(header: str) -> Language:
     return "zh" if weights.get("zh", other / 2) > weights.get("en", other) else "en"
 
 
-async def read_body(request: Request, limit: int, arrived: Callable[[int], None] = lambda _size: None) -> bytes:
+async def read_body(
+    request: Request,
+    limit: int,
+    arrived: Callable[[int], None] = lambda _size: None,
+    *,
+    media_types: Sequence[str] = ("application/json",),
+) -> bytes:
     """Return the body after checking that it is JSON by name and no larger than `limit` bytes.
 
     Parameters
@@ -95,13 +101,15 @@ async def read_body(request: Request, limit: int, arrived: Callable[[int], None]
         In bytes.
     arrived
         Called with the size of each part as it comes; may refuse it.
+    media_types
+        The names of JSON that the path takes.
 
     Raises
     ------
     Refusal
         415, 413 or 408; nothing has been parsed then.
     """
-    _check_media_type(request)
+    _check_media_type(request, media_types)
     declared = header_of(request, b"content-length")
     too_large = declared.isdigit() and int(declared) > limit
     try:
@@ -118,7 +126,7 @@ async def read_body(request: Request, limit: int, arrived: Callable[[int], None]
     return body
 
 
-def _check_media_type(request: Request) -> None:
+def _check_media_type(request: Request, media_types: Sequence[str]) -> None:
     told = header_of(request, b"content-type"), header_of(request, b"content-encoding") or "identity"
     if told == ("application/json", "identity"):
         return
@@ -126,8 +134,8 @@ def _check_media_type(request: Request) -> None:
     charset = re.search(r"charset\s*=\s*\"?([\w-]+)", parameters, re.IGNORECASE)
     utf8 = charset is None or charset[1].lower() in {"utf-8", "utf8"}
     plain = told[1].strip().lower() == "identity"
-    if media_type.strip().lower() != "application/json" or not utf8 or not plain:
-        message = "the body has to be application/json in UTF-8, not compressed"
+    if media_type.strip().lower() not in media_types or not utf8 or not plain:
+        message = f"the body has to be {' or '.join(media_types)} in UTF-8, not compressed"
         raise Refusal(415, "unsupported_media_type", message)
 
 

@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -21,10 +21,14 @@ from serving.access import ANYONE, is_loopback, principal_of
 from serving.exchange import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from data.settings import Settings
     from data.store.engine import Store
     from data.store.keys import ApiKey
     from serving.access import Principal
+
+T = TypeVar("T")
 
 __all__ = ["FRESH_SECONDS", "Keyring", "check_bind", "keyring_of"]
 
@@ -33,6 +37,7 @@ FRESH_SECONDS = 5.0
 _AWAY_SECONDS = 3600.0
 _REMEMBERED = 4_096
 _ASKING_AT_ONCE, _ASKING_MOST = 4, 64
+_SESSION = b"session."
 _CHALLENGE = {"www-authenticate": 'Bearer realm="clew"'}
 
 
@@ -45,7 +50,7 @@ class _Seen:
 
 
 class Keyring:
-    """Turns an `Authorization` header into a principal.
+    """Turns an `Authorization` header, or the session of a browser, into a principal.
 
     Parameters
     ----------
@@ -89,7 +94,9 @@ class Keyring:
         now_us = to_us(now())
         return sum(key.is_valid(now_us) for key in keys)
 
-    async def principal(self, authorization: str | None, address: str | None = None) -> Principal:
+    async def principal(
+        self, authorization: str | None, address: str | None = None, *, session: str | None = None
+    ) -> Principal:
         """Return who sent a request.
 
         Parameters
@@ -98,6 +105,8 @@ class Keyring:
             The header, `Bearer` and a key.
         address
             Our own address that the request came in at: without keys only a loopback one is answered.
+        session
+            From `sign_in`, as a browser sends it back; only pages take one. It counts where there is no header.
 
         Raises
         ------
@@ -106,6 +115,14 @@ class Keyring:
         """
         if not self.demanded and (address is None or is_loopback(address)):
             return ANYONE
+        if session and not authorization:
+            from data.store.keys import session_ends
+
+            key, ends_us = await self._verified(session, _SESSION), session_ends(session)
+            at_us = to_us(now())
+            if key is None or not key.is_valid(at_us) or ends_us is None or ends_us <= at_us:
+                raise Refusal(401, "session_ended", "the session has ended; sign in again")
+            return principal_of(key)
         scheme, _, text = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not text.strip():
             raise Refusal(401, "key_required", "send an API key: Authorization: Bearer clew_…", _CHALLENGE)
@@ -114,34 +131,61 @@ class Keyring:
             raise Refusal(401, "key_invalid", "the API key is unknown, has expired or was revoked", _CHALLENGE)
         return principal_of(key)
 
-    async def _verified(self, text: str) -> ApiKey | None:
+    async def sign_in(self, text: str, *, until_us: int) -> str | None:
+        """Return the session of a key until a moment, None where it is no valid key.
+
+        Raises
+        ------
+        Refusal
+            429 if too many unknown keys are being looked up, 503 if the store is away.
+        """
+
+        def work() -> str | None:
+            from data.store.keys import open_session
+
+            return open_session(self._opened(), text, until_us=until_us) if self._is_made() else None
+
+        return await self._asked(work)
+
+    async def _verified(self, text: str, kind: bytes = b"") -> ApiKey | None:
         # The text itself is not kept; how long looking up its hash takes tells nothing about it.
-        digest = hashlib.sha256(text.encode(errors="replace")).digest()
+        digest = hashlib.sha256(kind + text.encode(errors="replace")).digest()
         seen = self._seen.get(digest)
         if seen is not None and time.monotonic() - seen.at < FRESH_SECONDS:
             return seen.key
+        try:
+            key = await self._asked(lambda: self._ask(text, kind))
+        except Refusal as refusal:
+            recent = seen is not None and time.monotonic() - seen.at < _AWAY_SECONDS
+            if refusal.status == 503 and seen is not None and seen.key is not None and recent:
+                return seen.key
+            raise
+        self._remember(digest, _Seen(key, time.monotonic()))
+        return key
+
+    async def _asked(self, work: Callable[[], T]) -> T:
+        """Return what the store says, asked in a thread."""
         if self._asking >= _ASKING_MOST:
             raise Refusal(429, "overloaded", "too many unknown keys are being looked up", {"retry-after": "1"})
         self._limiter = self._limiter or anyio.CapacityLimiter(_ASKING_AT_ONCE)
         self._asking += 1
         try:
-            key = await anyio.to_thread.run_sync(self._ask, text, limiter=self._limiter)
+            return await anyio.to_thread.run_sync(work, limiter=self._limiter)
         except ClewError:
-            if seen is not None and seen.key is not None and time.monotonic() - seen.at < _AWAY_SECONDS:
-                return seen.key
             message = "the store of the keys cannot be reached"
             raise Refusal(503, "keys_unavailable", message, {"retry-after": "5"}) from None
         finally:
             self._asking -= 1
-        self._remember(digest, _Seen(key, time.monotonic()))
-        return key
 
-    def _ask(self, text: str) -> ApiKey | None:
-        from data.store.keys import verify_key
+    def _ask(self, text: str, kind: bytes) -> ApiKey | None:
+        from data.store.keys import verify_key, verify_session
 
-        if self._url is None or not _is_there(self._url) or not self._has_schema():
+        if not self._is_made():
             return None
-        return verify_key(self._opened(), text)
+        return (verify_session if kind == _SESSION else verify_key)(self._opened(), text)
+
+    def _is_made(self) -> bool:
+        return self._url is not None and _is_there(self._url) and self._has_schema()
 
     def _remember(self, digest: bytes, seen: _Seen) -> None:
         self._seen[digest] = seen

@@ -60,6 +60,19 @@ class Metrics:
             multiprocess_mode="livesum",
             **told,
         )
+        self._taken = client.Counter(
+            "clew_facts", "Facts that came in, by what became of them", ["kind", "result"], **told
+        )
+        self._rescored = client.Counter("clew_rescorings", "Leads that a change was scored for", ["result"], **told)
+        self._unlogged = client.Counter("clew_scores_not_logged", "Scores of /v1/score that the history lacks", **told)
+        self._waiting = client.Gauge(
+            "clew_waiting_leads", "Leads that changed and wait for a score", multiprocess_mode="livemax", **told
+        )
+        self._webhooks = client.Counter("clew_webhook_tries", "Tries to deliver a message", ["result"], **told)
+        self._outbox = client.Gauge(
+            "clew_webhook_waiting", "Messages not yet delivered or given up", multiprocess_mode="livemax", **told
+        )
+        self._unlogged_so_far = 0
         self._serving: tuple[str, str, str] | None = None
         self._dropped_so_far = 0
         # A label is looked up under a lock and by hashing; once is enough.
@@ -110,6 +123,30 @@ class Metrics:
         """Take over how many log lines were dropped since the start."""
         self._dropped.inc(total - self._dropped_so_far)
         self._dropped_so_far = total
+
+    def taken(self, kind: str, result: str) -> None:
+        """Count a fact that came in."""
+        self._taken.labels(kind, result).inc()
+
+    def rescored(self, result: str, count: int = 1) -> None:
+        """Count leads that the rescoring is done with, or could not do."""
+        self._rescored.labels(result).inc(count)
+
+    def unlogged(self, total: int) -> None:
+        """Take over how many scores were not logged since the start."""
+        self._unlogged.inc(total - self._unlogged_so_far)
+        self._unlogged_so_far = total
+
+    def waiting(self, count: int) -> None:
+        """Tell how many leads wait to be scored."""
+        self._waiting.set(count)
+
+    def webhook(self, news: str, number: int) -> None:
+        """Count how tries to deliver messages ended, or tell how many messages wait."""
+        if news == "waiting":
+            self._outbox.set(number)
+        else:
+            self._webhooks.labels(news).inc(number)
 
     @staticmethod
     def forget_the_dead() -> None:

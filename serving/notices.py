@@ -47,6 +47,10 @@ NOTICES: Mapping[str, Words] = MappingProxyType(
             en="{field} is shortly after the present moment; it counts as the present moment",
             zh="{field} 略晚于当前时刻，按当前时刻处理",
         ),
+        "lead_closed": Words(
+            en="the lead has ended; the probability is what it would be were it open",
+            zh="该线索已结束；概率为假设其仍开放时的值",
+        ),
         "unlike_training": Words(
             en="the lead is unlike those that the model has learnt from; its probability is less sure",
             zh="该线索与训练数据中的线索不相似，其概率较不确定",

@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic.json_schema import models_json_schema
 
 from serving.answers import BatchAnswer, ErrorAnswer, ModelCard, ScoreAnswer
+from serving.changes import described as changes
 from serving.describing import ERRORS, LANGUAGE, POST_ERRORS, REQUEST_ID, Described, json_content, responses
+from serving.intake import described as intake
+from serving.leads import described as leads
 from serving.payload import MOST_LEADS, ScoreRequest
+from serving.today import described as today
+from serving.webhooks import described as webhooks
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -18,7 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLE_REQUEST", "openapi_document"]
 
 # Each describes its own paths.
-ROOMS: tuple[Described, ...] = ()
+ROOMS: tuple[Described, ...] = (
+    intake.DESCRIBED,
+    leads.DESCRIBED,
+    today.DESCRIBED,
+    changes.DESCRIBED,
+    webhooks.DESCRIBED,
+)
 
 EXAMPLE_REQUEST: dict[str, Any] = {
     "lead": {
@@ -68,6 +79,15 @@ _EXAMPLE_ANSWER: dict[str, Any] = {
     ],
     "rules": _RULES,
     "agreement": "both_high",
+    "handover": {
+        "pool": "A",
+        "priority": 1,
+        "respond_within_minutes": 30,
+        "by": "2026-11-21T08:30:00Z",
+        "because": "both_high",
+        "note": "rules and model both speak for this lead: call it first",
+        "holdout": False,
+    },
     "warnings": [],
     "model": {"name": "lead-conversion", "version": "7", "bundle": "sha256:0f", "cutoff": "2026-11-01T00:00:00Z"},
 }
@@ -79,8 +99,8 @@ def openapi_document() -> dict[str, Any]:
 
     Examples
     --------
-    >>> sorted(openapi_document()["paths"])
-    ['/v1/model', '/v1/openapi.json', '/v1/score', '/v1/score/batch']
+    >>> sorted(openapi_document()["paths"])[-4:]
+    ['/v1/openapi.json', '/v1/score', '/v1/score/batch', '/v1/stages']
     """
     return {
         "openapi": "3.1.0",
@@ -88,8 +108,8 @@ def openapi_document() -> dict[str, Any]:
             "title": "clew",
             "version": "1",
             "description": "Calibrated conversion probabilities for B2B leads, reasons that add up to them, and the "
-            "rule-based score beside them. Every call is a pure function of its body, the model and as_of, so it is "
-            "safe to repeat.",
+            "rule-based score beside them. /v1/score is a pure function of its body, the model and as_of; what takes "
+            "facts in counts each once. So every call is safe to repeat.",
         },
         "paths": {
             "/v1/score": {"post": _score()},

@@ -32,15 +32,23 @@ __all__ = [
     "AccountEventIn",
     "AccountIn",
     "ActionIn",
+    "Amount",
     "BatchRequest",
     "ContactIn",
+    "CustomName",
     "EventIn",
+    "Incoming",
     "LeadIn",
+    "Moment",
+    "Name",
+    "Quantity",
     "Scalar",
     "ScoreRequest",
+    "Text",
     "parse_batch",
     "parse_item",
     "parse_request",
+    "wrong",
 ]
 
 MOST_EVENTS = 2_000
@@ -51,37 +59,38 @@ MOST_CUSTOM = 500
 _EXAMPLE_TIME = "2026-11-21T08:00:00Z"
 
 
-def _wrong(expected: str, came: str) -> PydanticCustomError:
+def wrong(expected: str, came: str) -> PydanticCustomError:
+    """Return the error of a field, in words that never hold the value."""
     return PydanticCustomError("clew", "{expected} was expected, {came} came", {"expected": expected, "came": came})
 
 
 def _moment(value: object) -> int:
     """Return microseconds UTC of a time with an offset."""
     if not isinstance(value, str) or len(value) > 64:
-        raise _wrong(f"a time such as {_EXAMPLE_TIME}", kind_of(value))
+        raise wrong(f"a time such as {_EXAMPLE_TIME}", kind_of(value))
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
-        raise _wrong(f"a time such as {_EXAMPLE_TIME}", "a text that is no time") from None
+        raise wrong(f"a time such as {_EXAMPLE_TIME}", "a text that is no time") from None
     if moment.tzinfo is None:
-        raise _wrong(f"a time with an offset such as {_EXAMPLE_TIME}", "a time without one")
+        raise wrong(f"a time with an offset such as {_EXAMPLE_TIME}", "a time without one")
     us = to_us(moment)
     if not FIRST_US <= us < LAST_US:
-        raise _wrong("a time between the years 1900 and 2200", "another one")
+        raise wrong("a time between the years 1900 and 2200", "another one")
     return us
 
 
 def _scalar(value: object) -> float | str | bool | None:
     if isinstance(value, str):
         if len(value) > LONGEST_TEXT:
-            raise _wrong(f"a text of at most {LONGEST_TEXT} characters", f"one of {len(value)}")
+            raise wrong(f"a text of at most {LONGEST_TEXT} characters", f"one of {len(value)}")
         return value
     if value is None or isinstance(value, bool):
         return value
     if not isinstance(value, int | float) or not math.isfinite(value):
-        raise _wrong("a number, a text, true, false or null", kind_of(value))
+        raise wrong("a number, a text, true, false or null", kind_of(value))
     if abs(value) > LARGEST_NUMBER:
-        raise _wrong(f"a number of at most {LARGEST_NUMBER:g} in size", "a larger one")
+        raise wrong(f"a number of at most {LARGEST_NUMBER:g} in size", "a larger one")
     return value
 
 
@@ -102,11 +111,13 @@ Quantity = Annotated[float, Field(ge=0, le=LARGEST_NUMBER)]
 CustomName = Annotated[str, Field(max_length=100, pattern=r"\S")]
 
 
-class _In(BaseModel):
+class Incoming(BaseModel):
+    """What all bodies are: frozen, strict, without unknown fields, and silent about the values they refuse."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
-class EventIn(_In):
+class EventIn(Incoming):
     """Something the lead did. Events with the same `source` and `id` are one event.
 
     Without an `id` the whole content identifies the event.
@@ -157,7 +168,7 @@ else:
     ]
 
 
-class ActionIn(_In):
+class ActionIn(Incoming):
     """Something that sales did with the lead: called, emailed, messaged, met and others."""
 
     type: Name
@@ -165,7 +176,7 @@ class ActionIn(_In):
     known_at: Moment | None = Field(None, description="When your systems knew it; `occurred_at` if absent.")
 
 
-class AccountIn(_In):
+class AccountIn(Incoming):
     """The company, and what its other leads did."""
 
     industry: Text | None = None
@@ -177,7 +188,7 @@ class AccountIn(_In):
     events: AccountEvents | None = Field(None, description="Absent means unknown, an empty list means none.")
 
 
-class ContactIn(_In):
+class ContactIn(Incoming):
     """Personal data: read for the kind of e-mail domain and the completeness, then dropped; never stored or logged."""
 
     name: Text | None = None
@@ -185,7 +196,7 @@ class ContactIn(_In):
     phone: Text | None = None
 
 
-class LeadIn(_In):
+class LeadIn(Incoming):
     """The lead; only `lead_id` is required. Columns of your own go in `custom`."""
 
     lead_id: Name
@@ -202,7 +213,7 @@ class LeadIn(_In):
     custom: Annotated[dict[CustomName, Scalar], Field(max_length=MOST_CUSTOM)] | None = None
 
 
-class ScoreRequest(_In):
+class ScoreRequest(Incoming):
     """One lead at one moment."""
 
     lead: LeadIn
@@ -213,7 +224,7 @@ class ScoreRequest(_In):
     as_of: Moment | None = Field(None, description="The moment of the prediction; now if absent.")
 
 
-class BatchRequest(_In):
+class BatchRequest(Incoming):
     """Up to 200 leads; each is checked on its own, so that one bad lead does not lose the others."""
 
     leads: Annotated[list[Any], Field(max_length=MOST_LEADS)]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from features.scorecard import RulesResult
     from serving.scorer import Scorer
 
-__all__ = ["Rescored", "Rescorer", "Waiting", "replayed", "rescore_dirty", "score_facts", "score_values"]
+__all__ = ["Rescored", "Rescorer", "Waiting", "is_closed", "replayed", "rescore_dirty", "score_facts", "score_values"]
 
 RESCORING = "rescoring"  # the name of the lease
 _LEASE_US = MINUTE_US // 3
@@ -62,7 +62,14 @@ def score_facts(scorer: Scorer, lead_id: str, facts: LeadFacts, *, as_of_us: int
     return score_values(scorer, values, blank, profile_only=facts.events is None)
 
 
-def score_values(scorer: Scorer, values: Mapping[str, Any], about: Score, *, profile_only: bool = False) -> Score:
+def score_values(
+    scorer: Scorer,
+    values: Mapping[str, Any],
+    about: Score,
+    *,
+    profile_only: bool = False,
+    held: bool | None = None,
+) -> Score:
     """Return a score about the same lead and moment, from features that are computed already.
 
     Parameters
@@ -75,13 +82,23 @@ def score_values(scorer: Scorer, values: Mapping[str, Any], about: Score, *, pro
         Whose lead, moment and cause are taken over.
     profile_only
         Whether the model for leads whose events are not known answers.
+    held
+        Whether the lead counts as held out; by default the scorer says.
+
+    Returns
+    -------
+    Score
+        Its `pool` is where the lead goes; what the rules say and the whole decision are in `rules`.
     """
     bundle = scorer.bundle
     seen: Values = dict(values)
     if bundle is None:
         told = scorer.scorecard.evaluate(seen)
-        return replace(about, pool=told.pool, features=seen, rules=_rules(told))
+        decided = scorer.hand_over(about.lead_id, told, None, as_of_us=about.as_of_us, held=held)
+        return replace(about, pool=decided["pool"], features=seen, rules=_rules(told) | {"handover": decided})
     answer = bundle.answer_values(seen, profile_only=profile_only)
+    grade = bundle.grade(answer.probability)
+    decided = scorer.hand_over(about.lead_id, answer.rules, grade, as_of_us=about.as_of_us, held=held)
     reasons, _ = ReasonTeller(scorer.catalogue).tell(answer, "en")
     return replace(
         about,
@@ -89,11 +106,11 @@ def score_values(scorer: Scorer, values: Mapping[str, Any], about: Score, *, pro
         source=answer.source,
         probability=answer.probability,
         logit=answer.logit,
-        grade=bundle.grade(answer.probability),
-        pool=answer.rules.pool,
+        grade=grade,
+        pool=decided["pool"],
         features=seen,
         reasons=reasons,
-        rules=_rules(answer.rules),
+        rules=_rules(answer.rules) | {"handover": decided},
     )
 
 
@@ -110,7 +127,10 @@ def replayed(scorer: Scorer, score: Score) -> Score:
         raise DataError("the score was given by another bundle", hint="load the bundle that the score names")
     if not score.features:
         raise DataError("the features of the score were erased", hint="a person who was forgotten cannot be replayed")
-    return score_values(scorer, score.features, score, profile_only=score.source == "model_profile")
+    rules: Any = score.rules
+    # Who was held out is not asked again: the share may have changed since.
+    held = rules.get("handover", {}).get("holdout", False)
+    return score_values(scorer, score.features, score, profile_only=score.source == "model_profile", held=held)
 
 
 def _rules(result: RulesResult) -> dict[str, Any]:
@@ -229,14 +249,14 @@ def rescore_dirty(
 
 def _score(scorer: Scorer, lead_id: str, stored: StoredFacts, now_us: int) -> Score | None:
     """Return the score of a lead, None where it needs none."""
-    if not any(row["lead_id"] == lead_id for row in stored.leads) or _is_closed(stored, lead_id, now_us):
+    if not any(row["lead_id"] == lead_id for row in stored.leads) or is_closed(stored, lead_id, now_us):
         return None
     known = {name: tuple(row for row in rows if row["known_at"] <= now_us) for name, rows in stored.tables.items()}
     facts = facts_as_of(lead_id, now_us, **known)
     return score_facts(scorer, lead_id, facts, as_of_us=now_us, cause="change")
 
 
-def _is_closed(stored: StoredFacts, lead_id: str, now_us: int) -> bool:
+def is_closed(stored: StoredFacts, lead_id: str, now_us: int) -> bool:
     """Tell whether the outcome in force says that the lead has ended."""
     told = [row for row in stored.outcomes if row["lead_id"] == lead_id and row["known_at"] <= now_us]
     last = max(told, key=lambda row: int(row["known_at"]), default=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from starlette.routing import compile_path
 
@@ -60,21 +61,29 @@ class Routes:
     >>> route, parameters = routes.find("/v1/leads/L-1/score")
     >>> route.template, parameters
     ('/v1/leads/{lead_id}/score', {'lead_id': 'L-1'})
+    >>> routes.find("/v1/leads/00Q%2F7/score")[1]
+    {'lead_id': '00Q/7'}
     >>> routes.find("/v1/nothing")
     (None, {})
     """
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._plain = {route.template: route for route in routes if "{" not in route.template}
-        self._open = [(*compile_path(route.template)[::2], route) for route in routes if "{" in route.template]
+        self._open = [(compile_path(route.template)[0], route) for route in routes if "{" in route.template]
 
     def find(self, path: str) -> tuple[Route | None, Mapping[str, Any]]:
-        """Return the route of a path and the values of its parameters."""
+        """Return the route of a path and the values of its parameters.
+
+        Parameters
+        ----------
+        path
+            As it was sent, so that an id may hold an encoded slash.
+        """
         route = self._plain.get(path)
         if route is not None:
             return route, {}
-        for pattern, convertors, found in self._open:
+        for pattern, found in self._open:
             match = pattern.match(path)
             if match:
-                return found, {name: convertors[name].convert(value) for name, value in match.groupdict().items()}
+                return found, {name: unquote(value) for name, value in match.groupdict().items()}
         return None, {}

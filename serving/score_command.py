@@ -111,6 +111,8 @@ def score_open_leads(
 ) -> Batch:
     """Score all open leads at a moment into the history; a lead that another bundle scored before is marked `model`.
 
+    Once all of them stand at the same new model, the webhooks that asked for it are told in one summary.
+
     Parameters
     ----------
     store
@@ -136,19 +138,25 @@ def score_open_leads(
     from collections import Counter
 
     from data.clock import from_us, iso
-    from data.store.scores import record_scores
+    from data.store.model_moves import announce_model
+    from data.store.scores import current_bundles, record_scores
 
+    bundle = "" if scorer.bundle is None else scorer.bundle.digest
     origin: Origin = "store" if _has_leads(store) else "warehouse"
     pieces = _of_store(store, scorer, as_of_us) if origin == "store" else _of_warehouse(scorer, settings, as_of_us)
-    scored, written, failed, grades = 0, 0, 0, Counter[str]()
+    scored, written, failed, elsewhere, grades = 0, 0, 0, 0, Counter[str]()
     for scores, unread in pieces:
         marked = _with_causes(store, scores)
         written += record_scores(store, marked).written
+        now = current_bundles(store, [score.lead_id for score in marked])
+        elsewhere += sum(each != bundle for each in now.values())
         take(marked)
         scored, failed = scored + len(marked), failed + unread
         grades.update(score.grade or "" for score in marked)
         progress(f"{scored:,} leads of the {origin}")
-    bundle = "" if scorer.bundle is None else scorer.bundle.digest
+    # A batch for a moment of the past leaves later scores in force: the new model has not taken over then.
+    if not elsewhere:
+        announce_model(store, bundle)
     return Batch(iso(from_us(as_of_us)), origin, bundle, scored, written, failed, dict(sorted(grades.items())))
 
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from data.clock import from_us, iso
 from data.errors import DataError
+from data.holdout import NOBODY, HoldOut
 from features.catalogue import WINDOWS_DAYS, build_catalogue
 from features.definitions import AccountAttribute, Catalogue, Filled, LeadAttribute, Touch
 from features.memory import Evaluator
 from features.words import EVENT_TYPES
 from serving.facts import custom_kinds, to_facts
+from serving.handover import HandOver
 from serving.notices import Notice, tell
 from serving.payload import ScoreRequest, parse_item
 from serving.problems import PayloadError
@@ -31,12 +33,7 @@ if TYPE_CHECKING:
     from features.words import Language
     from training.bundles.bundle import Answer, Bundle
 
-__all__ = ["Agreement", "Scorer", "Told", "agreement", "rules_catalogue"]
-
-Agreement = Literal["both_high", "both_low", "model_higher", "rules_higher"]
-
-# The default grades and pools call A and B high: the leads that a person works on now.
-_HIGH_BANDS = 2
+__all__ = ["Scorer", "Told", "rules_catalogue"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +66,8 @@ class Scorer:
         The scorecard that answers where there is no bundle; a bundle brings its own.
     timezone
         IANA zone in which days are counted without a bundle; a bundle brings its own.
+    holdout
+        Which leads are handed over by lot instead of by score.
 
     Examples
     --------
@@ -80,7 +79,9 @@ class Scorer:
     ('rules', None, 30)
     """
 
-    def __init__(self, bundle: Bundle | None, fallback: Scorecard, *, timezone: str = "UTC") -> None:
+    def __init__(
+        self, bundle: Bundle | None, fallback: Scorecard, *, timezone: str = "UTC", holdout: HoldOut = NOBODY
+    ) -> None:
         self.bundle = bundle
         self.scorecard = fallback if bundle is None else bundle.scorecard
         self.catalogue = rules_catalogue(fallback, timezone=timezone) if bundle is None else bundle.catalogue
@@ -89,6 +90,9 @@ class Scorer:
         self._evaluator = Evaluator(self.catalogue)
         self._identity = None if bundle is None else _identity(bundle)
         self._fields = _request_fields(self.catalogue)
+        self.holdout = holdout
+        grades = () if bundle is None else [band.grade for band in bundle.grades]
+        self.hand_over = HandOver(self.scorecard, grades, holdout)
 
     @property
     def model(self) -> dict[str, Any] | None:
@@ -159,10 +163,14 @@ class Scorer:
         values = self._evaluator(facts, as_of_us)
         head = {"lead_id": lead_id, "as_of": iso(from_us(as_of_us))}
         if self.bundle is None:
-            body = head | _rules_only(self.scorecard.evaluate(values), tell(notices, language))
+            rules = self.scorecard.evaluate(values)
+            decided = self.hand_over(lead_id, rules, None, as_of_us=as_of_us, language=language)
+            body = head | _rules_only(rules, decided, tell(notices, language))
         else:
             answer = self.bundle.answer_values(values, profile_only=facts.events is None)
-            body = head | self._model_answer(self.bundle, answer, notices, language)
+            grade = self.bundle.grade(answer.probability)
+            decided = self.hand_over(lead_id, answer.rules, grade, as_of_us=as_of_us, language=language)
+            body = head | self._model_answer(self.bundle, answer, decided, notices, language)
         return Told(body, as_of_us, values, profile_only=facts.events is None)
 
     def score_many(
@@ -178,7 +186,11 @@ class Scorer:
         return found
 
     def score_item(self, item: object, position: int, *, as_of_us: int, language: Language = "en") -> dict[str, Any]:
-        """Return the answer for one unchecked item of a batch.
+        """Return the answer for one unchecked item of a batch, as `told_item`."""
+        return self.told_item(item, position, as_of_us=as_of_us, language=language).body
+
+    def told_item(self, item: object, position: int, *, as_of_us: int, language: Language = "en") -> Told:
+        """Return the answer for one unchecked item of a batch, with what it was given from.
 
         Raises
         ------
@@ -187,7 +199,7 @@ class Scorer:
         """
         request = parse_item(item, position)
         try:
-            return self.score(request, as_of_us=as_of_us, language=language)
+            return self.told(request, as_of_us=as_of_us, language=language)
         except PayloadError as error:
             raise error.below(f"leads.{position}") from None
 
@@ -202,7 +214,7 @@ class Scorer:
             return None, answer.bounded_logit - answer.base_logit
 
     def _model_answer(
-        self, bundle: Bundle, answer: Answer, notices: list[Notice], language: Language
+        self, bundle: Bundle, answer: Answer, decided: dict[str, Any], notices: list[Notice], language: Language
     ) -> dict[str, Any]:
         reasons, remainder = self._reasons(answer, language, notices)
         probability = answer.probability
@@ -227,34 +239,11 @@ class Scorer:
             "remainder_logit": remainder,
             "reasons": reasons,
             "rules": _rules(answer.rules),
-            "agreement": agreement(
-                grade, [band.grade for band in bundle.grades], answer.rules.pool, _pools(bundle.scorecard)
-            ),
+            "agreement": self.hand_over.agreement(grade, answer.rules.pool),
+            "handover": decided,
             "warnings": tell(notices, language),
             "model": self.model,
         }
-
-
-def agreement(grade: str, grades: Sequence[str], pool: str, pools: Sequence[str]) -> Agreement:
-    """Compare model and rules: high is one of the two best grades or pools, never the last one.
-
-    Examples
-    --------
-    >>> agreement("B", ["A", "B", "C", "D"], "C", ["A", "B", "C"])
-    'model_higher'
-    """
-    model_high, rules_high = _is_high(grade, grades), _is_high(pool, pools)
-    if model_high == rules_high:
-        return "both_high" if model_high else "both_low"
-    return "model_higher" if model_high else "rules_higher"
-
-
-def _is_high(band: str, bands: Sequence[str]) -> bool:
-    return band in bands[: min(_HIGH_BANDS, len(bands) - 1)]
-
-
-def _pools(scorecard: Scorecard) -> list[str]:
-    return [pool.pool for pool in scorecard.pools]
 
 
 def _rules(result: RulesResult) -> dict[str, Any]:
@@ -266,7 +255,7 @@ def _rules(result: RulesResult) -> dict[str, Any]:
     }
 
 
-def _rules_only(result: RulesResult, warnings: list[dict[str, Any]]) -> dict[str, Any]:
+def _rules_only(result: RulesResult, decided: dict[str, Any], warnings: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the answer where there is no model: its fields are null, and the source says why."""
     model_fields = ("probability", "interval", "score", "grade", "base_logit", "remainder_logit", "reasons")
     return {
@@ -275,6 +264,7 @@ def _rules_only(result: RulesResult, warnings: list[dict[str, Any]]) -> dict[str
         **dict.fromkeys(model_fields),
         "rules": _rules(result),
         "agreement": None,
+        "handover": decided,
         "warnings": warnings,
         "model": None,
     }

@@ -20,21 +20,38 @@ import bentoml
 from data.settings import load_settings
 from serving.admission import Admission
 from serving.app import create_app
+from serving.changes.handlers import changes_routes
+from serving.changes.voices import Voices
 from serving.chores import Chore, run_chores
 from serving.connections import bound_connections
+from serving.door import Door
 from serving.event_log import EventLog
 from serving.following import Follower, pointer_stamp
+from serving.intake.handlers import intake_routes
 from serving.keyring import check_bind, keyring_of
+from serving.leads.handlers import lead_routes
 from serving.lean import leave_out_training
 from serving.metrics import Metrics
 from serving.owner import follow_owner
+from serving.rescoring import Rescorer
+from serving.score_log import ScoreLog
 from serving.state import ServingState, answering
+from serving.storework import StoreWork, store_chores
+from serving.today.handlers import today_routes
+from serving.webhooks.delivering import Deliverer, Means
+from serving.webhooks.routes import webhook_routes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp
 
     from data.settings import Settings
+    from data.store.engine import Store
     from serving.keyring import Keyring
+    from serving.routing import Route
+    from serving.scorer import Scorer
+    from serving.webhooks.delivering import News
 
 __all__ = ["LeadScoring"]
 
@@ -48,6 +65,7 @@ _settings = load_settings()
 check_bind(_settings)
 _state = ServingState()
 _log = EventLog()
+_door = Door(_settings.store_url)
 
 
 class _Fronted(bentoml.Service[Any]):  # type: ignore[misc]  # its attributes carry no types
@@ -58,10 +76,54 @@ class _Fronted(bentoml.Service[Any]):  # type: ignore[misc]  # its attributes ca
         beneath = super().to_asgi(is_main=is_main)
         bound_connections()
         metrics, keyring = Metrics(), keyring_of(_settings)
-        admission = Admission(tell=metrics.busy)
+        admission, scores = Admission(tell=metrics.busy), ScoreLog(_door)
         _log.write_always()
+        work = StoreWork(_door, [_rescorer(metrics), _deliverer(metrics)])
+        work.look()
         run_chores(_chores(_settings, metrics, keyring, admission), _log)
-        return create_app(_state, keyring=keyring, metrics=metrics, log=_log, admission=admission, beneath=beneath)
+        run_chores(store_chores(_door, work, scores, metrics), _log)
+        return create_app(
+            _state,
+            keyring=keyring,
+            metrics=metrics,
+            log=_log,
+            admission=admission,
+            beneath=beneath,
+            more=_store_routes(metrics),
+            score_log=scores.put if _settings.score_log else None,
+        )
+
+
+def _scorer() -> Scorer | None:
+    return None if _state.now is None else _state.now.scorer
+
+
+def _store_routes(metrics: Metrics) -> list[Route]:
+    return [
+        *intake_routes(_door, metrics),
+        *lead_routes(_door, _state, metrics),
+        *today_routes(_door, _state, capacity=_settings.capacity),
+        *changes_routes(_door, Voices(_settings, _scorer)),
+        *webhook_routes(_door, private=_settings.webhook_private),
+    ]
+
+
+def _rescorer(metrics: Metrics) -> Callable[[Store], Rescorer]:
+    def failed(kind: str) -> None:
+        metrics.rescored("failed")
+        _log.tell("rescoring_failed", error=kind)
+
+    return lambda store: Rescorer(store, _scorer, tell=failed)
+
+
+def _deliverer(metrics: Metrics) -> Callable[[Store], Deliverer]:
+    def told(news: News, number: int, why: str) -> None:
+        metrics.webhook(news, number)
+        if news != "waiting":
+            _log.tell("webhook", result=news, why=why)
+
+    means = Means(private=_settings.webhook_private)
+    return lambda store: Deliverer(store, means=means, tell=told)
 
 
 def _chores(settings: Settings, metrics: Metrics, keyring: Keyring, admission: Admission) -> list[Chore]:
@@ -116,8 +178,8 @@ class LeadScoring:
         gc.freeze()
 
     def __is_ready__(self) -> bool:
-        """Ready as soon as anything can answer; the rules alone can."""
-        return _state.ready
+        """Ready as soon as anything can answer, the rules alone can, unless the store is of another version."""
+        return _state.ready and _door.is_sound
 
     def __is_alive__(self) -> bool:
         """Alive as long as this is answered."""

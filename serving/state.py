@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from data.holdout import holdout_of
 from features.scorecard import load_scorecard
 from serving.loading import choose_bundle
 from serving.scorer import Scorer
@@ -66,4 +67,4 @@ def scorer_of(bundle: Bundle | None, settings: Settings) -> Scorer:
         If that scorecard is broken.
     """
     fallback = load_scorecard(settings.scorecard, target_industries=settings.target_industries)
-    return Scorer(bundle, fallback, timezone=settings.timezone)
+    return Scorer(bundle, fallback, timezone=settings.timezone, holdout=holdout_of(settings))

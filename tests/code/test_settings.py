@@ -48,6 +48,7 @@ def test_the_file_may_hold_every_setting() -> None:
         "exports: [{folder: /exports/crm, mapping: salesforce}]\nallow_leaks: [custom_grade]\n"
         "engine: spark\nthreads: 2\nquery_threads: 2\nhost: 0.0.0.0\nport: 80\nworkers: 3\n"
         "keep_events_days: 1000\nkeep_scores_days: 400\nkeep_contacts_days: 400\n"
+        "score_log: false\nholdout_share: 0.05\nholdout_salt: s\nwebhook_private: true\n"
     )
     settings = load_settings()
     assert set(Settings.model_fields) == settings.model_fields_set

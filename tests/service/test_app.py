@@ -13,61 +13,26 @@ from typing import Any
 import httpx
 import pytest
 from jsonschema import Draft202012Validator
-from prometheus_client import CollectorRegistry
 
 import serving.exchange
 from features.scorecard import load_scorecard
 from serving.admission import Admission, Limits
-from serving.answers import BatchAnswer, ErrorAnswer, ModelCard, ScoreAnswer
-from serving.app import create_app
+from serving.answers import BatchAnswer, ModelCard, ScoreAnswer
 from serving.endpoints import BATCH_LIMIT, MOST_VALUES, SINGLE_LIMIT
 from serving.event_log import EventLog
 from serving.exchange import accepted_language
-from serving.keyring import Keyring
-from serving.metrics import Metrics
 from serving.openapi import openapi_document
 from serving.reasons import ReasonTeller
 from serving.scorer import Scorer
-from serving.state import Answering, ServingState
+from tests.service.calling import HERE, Client, problem
 
 JSON = {"content-type": "application/json"}
-HERE = "http://127.0.0.1"
 PERSONAL = "li.wei@acme.example"
-
-
-class Client:
-    """Calls an application in this process, one request after the other."""
-
-    def __init__(self, scorer: Scorer | None, **options: Any) -> None:
-        self.lines = io.StringIO()
-        self.log = EventLog(self.lines)
-        self.registry = CollectorRegistry()
-        state = ServingState(None if scorer is None else Answering(scorer, "current"))
-        self.app = create_app(state, keyring=Keyring(None), metrics=Metrics(self.registry), log=self.log, **options)
-
-    @property
-    def logged(self) -> str:
-        self.log.flush()
-        return self.lines.getvalue()
-
-    def __call__(self, method: str, path: str, **options: Any) -> httpx.Response:
-        async def call() -> httpx.Response:
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url=HERE) as client:
-                return await client.request(method, path, **options)
-
-        return asyncio.run(call())
 
 
 @pytest.fixture(scope="session")
 def client(scorer: Scorer) -> Client:
     return Client(scorer)
-
-
-def problem(response: httpx.Response) -> dict[str, Any]:
-    told = ErrorAnswer.model_validate(response.json())
-    assert response.headers["x-request-id"] == told.error.request_id
-    error: dict[str, Any] = response.json()["error"]
-    return error
 
 
 def test_a_lead_is_scored_in_the_language_asked_for(client: Client, payload: dict[str, Any]) -> None:
@@ -205,7 +170,7 @@ def test_an_unexpected_failure_is_a_neutral_500_and_its_log_holds_nothing_that_w
     def fail(*_: object, **__: object) -> None:
         raise ValueError(f"could not convert {PERSONAL}")
 
-    monkeypatch.setattr(Scorer, "score", fail)
+    monkeypatch.setattr(Scorer, "told", fail)
     client = Client(scorer)
     with caplog.at_level(logging.DEBUG):
         response = client("POST", "/v1/score", json=payload, headers={"x-request-id": "r-9"})
@@ -246,8 +211,8 @@ def test_the_model_card_tells_grades_with_their_measured_conversion(client: Clie
 def test_the_description_is_sound_and_every_path_answers_as_documented(client: Client, scorer: Scorer) -> None:
     document = client("GET", "/v1/openapi.json").json()
     assert document == json.loads(json.dumps(openapi_document()))
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
+    for path in ("/v1/score", "/v1/score/batch", "/v1/model", "/v1/openapi.json"):
+        for method, operation in document["paths"][path].items():
             media = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
             response = client(method.upper(), path, json=media["example"]) if media else client(method.upper(), path)
             assert response.status_code == 200
@@ -263,7 +228,7 @@ def test_the_description_is_sound_and_every_path_answers_as_documented(client: C
 def test_every_documented_error_is_in_the_shape_it_documents(client: Client) -> None:
     document = openapi_document()
     codes = {status for path in document["paths"].values() for op in path.values() for status in op["responses"]}
-    assert codes == {"200", "400", "401", "403", "405", "408", "413", "415", "429", "500", "503"}
+    assert codes == {"200", "400", "401", "403", "404", "405", "408", "409", "413", "415", "429", "500", "503"}
     for method, path in (("PUT", "/v1/score"), ("PUT", "/v1/model")):
         valid(document, {"$ref": "#/components/schemas/ErrorAnswer"}, client(method, path).json())
 

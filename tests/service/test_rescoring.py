@@ -97,7 +97,8 @@ def test_a_changed_lead_is_scored_as_the_endpoint_would_and_loses_its_mark(store
         answer["grade"],
         answer["reasons"],
     )
-    assert (told.rules, told.pool, told.cause) == (answer["rules"], answer["rules"]["pool"], "change")
+    assert told.rules == answer["rules"] | {"handover": answer["handover"]}
+    assert (told.pool, told.cause) == (answer["handover"]["pool"], "change")
     assert told.bundle == answer["model"]["bundle"]
 
 
