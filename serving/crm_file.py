@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from data.clock import from_us, iso
 from data.files import written_whole
-from serving.reasons import ReasonTeller
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -157,6 +156,6 @@ def _reasons(scorer: Scorer, score: Score, language: Language) -> list[str]:
         return [f"+ {fired['rule']}" for fired in rules["fired"][:_TOP]]
     if language != "en":
         answer = scorer.bundle.answer_values(dict(score.features), profile_only=score.source == "model_profile")
-        found, _ = ReasonTeller(scorer.catalogue).tell(answer, language)
+        found, _ = scorer.teller.tell(answer, language)
     ranked = sorted(found, key=lambda reason: -abs(reason["logit"]))[:_TOP]
     return [f"{reason['direction']} {reason['text']}" for reason in ranked]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry, Counter, Histogram
 
+    from serving.rescoring import Rescored
+
 __all__ = ["Metrics"]
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -128,9 +130,10 @@ class Metrics:
         """Count a fact that came in."""
         self._taken.labels(kind, result).inc()
 
-    def rescored(self, result: str, count: int = 1) -> None:
+    def rescored(self, done: Rescored) -> None:
         """Count leads that the rescoring is done with, or could not do."""
-        self._rescored.labels(result).inc(count)
+        for result in ("scored", "dropped", "failed"):
+            self._rescored.labels(result).inc(getattr(done, result))
 
     def unlogged(self, total: int) -> None:
         """Take over how many scores were not logged since the start."""

@@ -7,6 +7,7 @@ the answer again to the digit: the features that the model saw, and the bundle t
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,6 @@ from data.store.scores import Score, record_scores
 from features.facts import facts_as_of
 from features.memory import evaluate
 from serving.facts import custom_kinds
-from serving.reasons import ReasonTeller
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,8 +31,19 @@ if TYPE_CHECKING:
     from features.memory import LeadFacts, Values
     from features.scorecard import RulesResult
     from serving.scorer import Scorer
+    from training.bundles.bundle import Answer
 
-__all__ = ["Rescored", "Rescorer", "Waiting", "is_closed", "replayed", "rescore_dirty", "score_facts", "score_values"]
+__all__ = [
+    "Rescored",
+    "Rescorer",
+    "Waiting",
+    "is_closed",
+    "replayed",
+    "rescore_dirty",
+    "score_answer",
+    "score_facts",
+    "score_values",
+]
 
 RESCORING = "rescoring"  # the name of the lease
 _LEASE_US = MINUTE_US // 3
@@ -90,16 +101,33 @@ def score_values(
     Score
         Its `pool` is where the lead goes; what the rules say and the whole decision are in `rules`.
     """
-    bundle = scorer.bundle
     seen: Values = dict(values)
-    if bundle is None:
-        told = scorer.scorecard.evaluate(seen)
+    answer = None if scorer.bundle is None else scorer.bundle.answer_values(seen, profile_only=profile_only)
+    return score_answer(scorer, answer, replace(about, features=seen), held=held)
+
+
+def score_answer(scorer: Scorer, answer: Answer | None, about: Score, *, held: bool | None = None) -> Score:
+    """Return a score about the same lead, moment and features, from what the scorer's bundle said of them.
+
+    Parameters
+    ----------
+    scorer
+        What answered.
+    answer
+        What the bundle said; None where the rules answered.
+    about
+        Whose lead, moment, features and cause are taken over.
+    held
+        Whether the lead counts as held out; by default the scorer says.
+    """
+    bundle = scorer.bundle
+    if bundle is None or answer is None:
+        told = scorer.scorecard.evaluate(dict(about.features))
         decided = scorer.hand_over(about.lead_id, told, None, as_of_us=about.as_of_us, held=held)
-        return replace(about, pool=decided["pool"], features=seen, rules=_rules(told) | {"handover": decided})
-    answer = bundle.answer_values(seen, profile_only=profile_only)
+        return replace(about, pool=decided["pool"], rules=_rules(told) | {"handover": decided})
     grade = bundle.grade(answer.probability)
     decided = scorer.hand_over(about.lead_id, answer.rules, grade, as_of_us=about.as_of_us, held=held)
-    reasons, _ = ReasonTeller(scorer.catalogue).tell(answer, "en")
+    reasons, _ = scorer.teller.tell(answer, "en")
     return replace(
         about,
         bundle=bundle.digest,
@@ -108,7 +136,6 @@ def score_values(
         logit=answer.logit,
         grade=grade,
         pool=decided["pool"],
-        features=seen,
         reasons=reasons,
         rules=_rules(answer.rules) | {"handover": decided},
     )
@@ -190,6 +217,7 @@ def rescore_dirty(
     limit: int = _BATCH,
     lease: Lease | None = None,
     waiting: Waiting | None = None,
+    rest: Callable[[float], object] = lambda _seconds: None,
 ) -> Rescored:
     """Score the leads that have waited longest since a change, and take their marks away with the scores.
 
@@ -210,6 +238,8 @@ def rescore_dirty(
         The right to do it, where several might.
     waiting
         Who was put off by earlier rounds of this process.
+    rest
+        Called after each lead with the seconds that it took, to let others work.
 
     Raises
     ------
@@ -226,6 +256,7 @@ def rescore_dirty(
     scores, done, dropped, failed = list[Score](), list[DirtyLead](), 0, 0
     custom = custom_kinds(scorer.catalogue)
     for lead in leads:
+        started = time.perf_counter()
         stored = lead_facts(store, lead.lead_id, as_of_us=now_us + _AHEAD_US, custom=custom)
         begins_us = _next_begin(stored, now_us)
         try:
@@ -235,6 +266,8 @@ def rescore_dirty(
             waiting.put(lead, begins_us or now_us + _RETRY_US)
             failed += begins_us is None
             continue
+        finally:
+            rest(time.perf_counter() - started)
         if score is not None:
             scores.append(score)
         dropped += score is None
@@ -289,6 +322,8 @@ class Rescorer:
         Seconds between two rounds.
     tell
         Called with the kind of an error that a round met; the next round tries again.
+    count
+        Called with what each batch did.
     """
 
     def __init__(
@@ -298,11 +333,13 @@ class Rescorer:
         *,
         interval_s: float = 1.0,
         tell: Callable[[str], None] = lambda _: None,
+        count: Callable[[Rescored], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._scorer = scorer
         self._interval_s = interval_s
         self._tell = tell
+        self._count = count
         self._holder = uuid.uuid4().hex
         self._waiting = Waiting()
         self._lease: Lease | None = None
@@ -337,11 +374,15 @@ class Rescorer:
             if scorer is None:
                 break
             try:
-                batch = rescore_dirty(self._store, scorer, at_us, lease=self._lease, waiting=self._waiting)
+                # Half of the time is left to answers: a lead that rests as long as it took holds nobody up.
+                batch = rescore_dirty(
+                    self._store, scorer, at_us, lease=self._lease, waiting=self._waiting, rest=self._ended.wait
+                )
             except LeaseLostError:
                 self._lease = None
                 raise
             done = done + batch
+            self._count(batch)
             if batch.scored + batch.dropped < _BATCH:
                 break
         return done

@@ -47,12 +47,12 @@ class _Identity:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An answer, ready for JSON, and what it was given from: the moment, the features by name, and which model."""
+    """An answer, ready for JSON, and what it was given from: the moment, the features, what the model said of them."""
 
     body: dict[str, Any]
     as_of_us: int
     values: Values
-    profile_only: bool
+    answer: Answer | None  # None where the rules answered
 
 
 class Scorer:
@@ -86,7 +86,7 @@ class Scorer:
         self.scorecard = fallback if bundle is None else bundle.scorecard
         self.catalogue = rules_catalogue(fallback, timezone=timezone) if bundle is None else bundle.catalogue
         self._custom = custom_kinds(self.catalogue)
-        self._teller = ReasonTeller(self.catalogue)
+        self.teller = ReasonTeller(self.catalogue)
         self._evaluator = Evaluator(self.catalogue)
         self._identity = None if bundle is None else _identity(bundle)
         self._fields = _request_fields(self.catalogue)
@@ -163,7 +163,7 @@ class Scorer:
         values = self._evaluator(facts, as_of_us)
         head = {"lead_id": lead_id, "as_of": iso(from_us(as_of_us))}
         if self.bundle is None:
-            rules = self.scorecard.evaluate(values)
+            answer, rules = None, self.scorecard.evaluate(values)
             decided = self.hand_over(lead_id, rules, None, as_of_us=as_of_us, language=language)
             body = head | _rules_only(rules, decided, tell(notices, language))
         else:
@@ -171,7 +171,7 @@ class Scorer:
             grade = self.bundle.grade(answer.probability)
             decided = self.hand_over(lead_id, answer.rules, grade, as_of_us=as_of_us, language=language)
             body = head | self._model_answer(self.bundle, answer, decided, notices, language)
-        return Told(body, as_of_us, values, profile_only=facts.events is None)
+        return Told(body, as_of_us, values, answer)
 
     def score_many(
         self, items: Sequence[object], *, as_of_us: int, language: Language = "en"
@@ -208,7 +208,7 @@ class Scorer:
     ) -> tuple[list[dict[str, Any]] | None, float]:
         """Return reasons and remainder; where the reasons cannot be told, the remainder is all of the log-odds."""
         try:
-            return self._teller.tell(answer, language)
+            return self.teller.tell(answer, language)
         except Exception:  # noqa: BLE001 - a score without words is worth more than none
             notices.append(Notice("reasons_failed", "reasons"))
             return None, answer.bounded_logit - answer.base_logit

@@ -110,10 +110,9 @@ def _store_routes(metrics: Metrics) -> list[Route]:
 
 def _rescorer(metrics: Metrics) -> Callable[[Store], Rescorer]:
     def failed(kind: str) -> None:
-        metrics.rescored("failed")
         _log.tell("rescoring_failed", error=kind)
 
-    return lambda store: Rescorer(store, _scorer, tell=failed)
+    return lambda store: Rescorer(store, _scorer, tell=failed, count=metrics.rescored)
 
 
 def _deliverer(metrics: Metrics) -> Callable[[Store], Deliverer]:

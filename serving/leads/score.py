@@ -15,7 +15,7 @@ from serving.access import sees
 from serving.exchange import Refusal
 from serving.facts import custom_kinds
 from serving.notices import Notice
-from serving.rescoring import is_closed, score_values
+from serving.rescoring import is_closed, score_answer
 
 if TYPE_CHECKING:
     from data.store.engine import Store
@@ -68,8 +68,9 @@ def _owner_in(stored: StoredFacts, lead_id: str) -> str | None:
 
 def log_entry(scorer: Scorer, told: Told, *, cause: Cause) -> Score:
     """Return what the history keeps of an answer: the features and the reasons, never the payload."""
-    blank = Score(told.body["lead_id"], told.as_of_us, "", "rules", None, None, None, None, {}, (), {}, cause)
-    return score_values(scorer, told.values, blank, profile_only=told.profile_only)
+    values = dict(told.values)
+    blank = Score(told.body["lead_id"], told.as_of_us, "", "rules", None, None, None, None, values, (), {}, cause)
+    return score_answer(scorer, told.answer, blank)
 
 
 def given_scores(
