@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 __all__ = ["MONTHS", "NON_NEGATIVE", "Resolver", "Typed", "condition_sql", "text_sql", "time_sql", "typed_sql"]
 
 # Where a negative number cannot be true. Amounts and values may be negative: credits and refunds are.
-NON_NEGATIVE = frozenset({"employees", "annual_revenue", "founded_year", "duration_s", "contact_completeness"})
+NON_NEGATIVE = frozenset(
+    {
+        "annual_revenue",
+        "clicks",
+        "contact_completeness",
+        "cost",
+        "duration_s",
+        "employees",
+        "founded_year",
+        "impressions",
+    }
+)
 _NUMBER = r"[+-]?((\d+|\d{1,3}(,\d{3})+)(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?"
 _NOT_FINITE = r"(?i)[+-]?(nan|inf|infinity)"
 _ISO = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?"

@@ -198,7 +198,8 @@ def _check_table(path: str, table: Table, spec: TableSpec, mapping: Mapping) -> 
     for name, column in spec.columns.items():
         _among(f"{path}.columns.{name}", name, allowed, f"a column of {table.name}")
         _check_column(f"{path}.columns.{name}", table, column, target=allowed[name])
-    lacking = [column.name for column in allowed.values() if column.required and column.name not in spec.columns]
+    needed = [column.name for column in allowed.values() if column.required and not column.blank]
+    lacking = [name for name in needed if name not in spec.columns]
     if lacking:
         raise ValueError(f"{path}.columns: {', '.join(lacking)} must be mapped")
     if spec.custom and table.name != "leads":

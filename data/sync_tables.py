@@ -20,7 +20,7 @@ from data.store.exchange import columns_of, read_facts
 from data.store.forgetting import forgotten_among
 from data.store.reading import typed_custom
 from data.store.schema import CUSTOM
-from data.tables import CUSTOM_PREFIX, TABLES
+from data.tables import CUSTOM_PREFIX, IN_WAREHOUSE_ONLY, TABLES
 from data.transform import FUTURE_TOLERANCE_US, storage_types
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ __all__ = [
     "view_past",
 ]
 
-EXCHANGED = tuple(name for name in TABLES if name != "contacts")  # personal data stay where they came in
+# Personal data stay where they came in, and the store has no bills.
+EXCHANGED = tuple(name for name in TABLES if name not in {"contacts", *IN_WAREHOUSE_ONLY})
 _ARROW = {"VARCHAR": pa.string(), "DOUBLE": pa.float64(), "BIGINT": pa.int64()}
 _NAME = r"[a-z][a-z0-9_]*"  # what a mapping may call a column of the customer's own
 _PAGE = 20_000

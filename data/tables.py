@@ -14,10 +14,12 @@ from typing import Literal
 
 import pyarrow as pa
 
-__all__ = ["CUSTOM_PREFIX", "TABLES", "Column", "Kind", "Table", "arrow_schema"]
+__all__ = ["CUSTOM_PREFIX", "IN_WAREHOUSE_ONLY", "TABLES", "Column", "Kind", "Table", "arrow_schema"]
 
 Kind = Literal["id", "category", "text", "number", "integer", "time"]
 CUSTOM_PREFIX = "custom_"
+# Bills come with an export and never by the endpoint: the operational store has no such table, and `sync` leaves it.
+IN_WAREHOUSE_ONLY = frozenset({"spend"})
 
 _ARROW: Mapping[Kind, pa.DataType] = MappingProxyType(
     {
@@ -33,12 +35,17 @@ _ARROW: Mapping[Kind, pa.DataType] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the contract; `required` means that a row without it is quarantined."""
+    """A column of the contract; `required` means that a row without it is quarantined.
+
+    In a `blank` column an empty cell is kept as the empty text, so that it may be part of a key: the row speaks of all
+    that the column could tell apart.
+    """
 
     name: str
     kind: Kind
     required: bool = False
     personal: bool = False
+    blank: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,11 +76,20 @@ _RECORDED_AT = Column("recorded_at", "time", required=True)
 
 
 def _table(name: str, key: str, columns: str, *, happened: str | None = None, history: bool = False) -> Table:
-    """Read the shorthand below: `name:kind`, `!` for required, `~` for personal."""
+    """Read the shorthand below: `name:kind`, `!` for required, `~` for personal, `_` for blank and required."""
     parsed = []
     for word in columns.split():
-        column, kind = word.strip("!~").split(":")
-        parsed.append(Column(column, kind, required="!" in word, personal="~" in word))  # type: ignore[arg-type]
+        column, kind = word.rstrip("!~_").split(":")
+        flags = word[len(column) + 1 + len(kind) :]
+        parsed.append(
+            Column(
+                column,
+                kind,  # type: ignore[arg-type]
+                required="!" in flags or "_" in flags,
+                personal="~" in flags,
+                blank="_" in flags,
+            )
+        )
     return Table(name, tuple(key.split()), (*parsed, _KNOWN_AT, _RECORDED_AT), happened=happened, history=history)
 
 
@@ -133,6 +149,15 @@ TABLES: Mapping[str, Table] = MappingProxyType(
                 "lead_id occurred_at",
                 "lead_id:id! occurred_at:time! into_lead_id:id!",
                 happened="occurred_at",
+            ),
+            # A history: platforms correct the cost of a day for weeks, and the newest version holds.
+            _table(
+                "spend",
+                "channel campaign keyword day known_at",
+                "channel:category! campaign:category_ keyword:category_ day:time! cost:number! currency:category! "
+                "impressions:integer clicks:integer",
+                happened="day",
+                history=True,
             ),
         )
     }

@@ -80,8 +80,9 @@ def transform(
     conditions = [condition_sql(condition, resolver, frame.zone) for condition in spec.where]
     kept = " AND ".join(condition.value for condition in conditions) or "true"
     texts += [f"{condition.reason} AS w{at}" for at, condition in enumerate(conditions)]
-    values = [f"CAST({typed[name].value} AS {kind}) AS {name}" for name, kind in types.items() if name in typed]
-    values += [f"CAST(NULL AS {kind}) AS {name}" for name, kind in types.items() if name not in typed]
+    blank = {column.name for column in table.columns if column.blank}
+    cast = {name: f"CAST({typed[name].value if name in typed else 'NULL'} AS {kind})" for name, kind in types.items()}
+    values = [f"coalesce({cast[name]}, '') AS {name}" if name in blank else f"{cast[name]} AS {name}" for name in types]
     reasons = [f"w{at}" for at in range(len(conditions))] + [t.reason for t in typed.values() if t.reason != "NULL"]
     first = f"coalesce({', '.join(reasons)}, NULL)" if reasons else "NULL::VARCHAR"
     select = (

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.simulator.chain import BROWSING, EVALUATING
+from data.simulator.chain import BROWSING, EVALUATING, RATES
 from data.simulator.vocabulary import BUDGETS, ERPS, INDUSTRIES, LEVELS, SOURCES, Fit
 
 if TYPE_CHECKING:
     from data.simulator.arrays import Bools, Floats, Ints
     from data.simulator.population import Accounts, People
 
-__all__ = ["ENTERPRISE", "chain_rates", "fit", "initial_states", "middle", "visit_rates"]
+__all__ = ["ENTERPRISE", "chain_rates", "fit", "initial_states", "lifted", "middle", "visit_rates"]
 
 ENTERPRISE = 1000
 
@@ -81,6 +81,19 @@ def chain_rates(people: People, fits: Floats, pool: Ints) -> Floats:
     )
     rates: Floats = _BASE * np.exp(fits[:, None] * _FIT_EFFECT) * pace * _POOL_EFFECT[pool]
     return rates
+
+
+def lifted(rates: Floats, lift: Floats) -> Floats:
+    """Return the rates of people of whom a channel multiplied those of opening a buying window and of winning.
+
+    Examples
+    --------
+    >>> lifted(np.ones((1, 5)), np.array([3.0])).tolist()
+    [[3.0, 1.0, 1.0, 3.0, 1.0]]
+    """
+    raised = rates.copy()
+    raised[:, [RATES.index("open"), RATES.index("win")]] *= lift[:, None]
+    return raised
 
 
 def visit_rates(people: People, who: Ints, state: Ints) -> Floats:

@@ -47,7 +47,7 @@ class Rates:
         table: Floats = self.own[who] * self.factors[month, self.group[who]]
         return table
 
-    def win_probability(self, who: Ints, state: Ints, start: Ints, *, horizon_us: int) -> Floats:
+    def win_probability(self, who: Ints, state: Ints, start: Ints, *, horizon_us: int | Ints) -> Floats:
         """Return P(won in (start, start + horizon] | state at start), exactly; 0 for those already closed.
 
         Parameters
@@ -55,7 +55,8 @@ class Rates:
         who, state, start
             People, their states and the moments (microseconds) from which the horizon runs; equally long.
         horizon_us
-            Length of the horizon in microseconds; it has to end inside the last month of `bounds`.
+            Length of the horizon in microseconds, one for all or one each; it has to end inside the last month of
+            `bounds`.
         """
         share = np.stack([state == BROWSING, state == EVALUATING], axis=1).astype(np.float64)
         won = np.zeros(len(who))

@@ -17,7 +17,17 @@ from data.simulator.vocabulary import SOURCES
 if TYPE_CHECKING:
     from data.simulator.population import People
 
-__all__ = ["CHANNELS", "EVENT_TYPES", "Events", "Spans", "before_creation", "sent_forms", "spans_of", "visit"]
+__all__ = [
+    "CHANNELS",
+    "EVENT_TYPES",
+    "Events",
+    "Spans",
+    "before_creation",
+    "sent_forms",
+    "spans_of",
+    "took_part",
+    "visit",
+]
 
 EVENT_TYPES = (
     "page_view",
@@ -124,6 +134,12 @@ def sent_forms(who: Ints, at: Ints) -> Events:
     zero = np.zeros(len(who), dtype=np.int64)
     nothing = np.full(len(who), np.nan)
     return Events(who, at, at + 1_000_000, zero + _FORM, zero, zero - 1, np.full(len(who), 40.0), nothing)
+
+
+def took_part(events: Events, people: int) -> Bools:
+    """Return which of the people attended a webinar in these events."""
+    attended: Bools = np.bincount(events.who[events.kind == _WEBINAR], minlength=people) > 0
+    return attended
 
 
 def visit(rng: np.random.Generator, spans: Spans, people: People) -> Events:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from data.simulator.seasons import Calendar
 
 __all__ = [
+    "KEYWORDS",
     "World",
     "account_ids",
     "account_table",
@@ -37,7 +38,7 @@ __all__ = [
 
 _SYSTEMS = ("site", "mailer", "webinars")
 _STAGE_NAMES = ("Called", "MQL", "SQL", "Opportunity")
-_KEYWORDS = {
+KEYWORDS = {
     0: ("lead scoring", "erp integration", "fleet software", "mes system"),
     ZH: ("线索管理", "设备管理系统", "车队管理"),
 }
@@ -137,7 +138,7 @@ def _funnel(rng: np.random.Generator, world: World) -> dict[str, Texts]:
         medium.append(SOURCES[code].media[number % len(SOURCES[code].media)])
         quarter = f"{first[at].year}q{(first[at].month + 2) // 3}"
         campaign.append(None if name in {"organic", "referral"} else f"{name}-{quarter}-{number % 3}")
-        terms = _KEYWORDS[market]
+        terms = KEYWORDS[market]
         keyword.append(terms[number % len(terms)] if name == "paid_search" else None)
     online = np.array([entry.tracked >= 0.5 for entry in SOURCES])[source]
     return {
@@ -187,7 +188,7 @@ def event_table(rng: np.random.Generator, world: World) -> pa.Table:
     month = pc.strftime(pa.array(events.at // 1_000_000, pa.timestamp("s")), format="%Y-%m")
     mail = pa.array(events.channel == CHANNELS.index("email"))
     search = (events.kind == 0) & (world.people.source[events.who] == 1) & (rng.random(len(events.at)) < 0.3)
-    term = words(_KEYWORDS[0] + _KEYWORDS[ZH])[rng.integers(0, 4, len(search)) + 3 * world.people.market[events.who]]
+    term = words(KEYWORDS[0] + KEYWORDS[ZH])[rng.integers(0, 4, len(search)) + 3 * world.people.market[events.who]]
     table = pa.table(
         {
             "system": _coded(_SYSTEMS, _system(events.kind)),

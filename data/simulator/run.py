@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from data.clock import DAY_US, to_us
 from data.errors import InfrastructureError, UsageError
-from data.simulator import behaviour, export, handover, truth
+from data.simulator import behaviour, export, handover, spending, truth
 from data.simulator import engagement as visits
 from data.simulator.chain import LOST, WON, Rates, walk
 from data.simulator.population import draw_accounts, draw_people
@@ -34,7 +34,7 @@ Progress = Callable[[str, float], None]
 
 _END = datetime(2026, 11, 1, tzinfo=UTC)
 # A file without rows is refused at import, and in a small world there may be none of these.
-_MAY_BE_EMPTY = frozenset({"export/actions.csv", "export/merges.csv"})
+_MAY_BE_EMPTY = frozenset({"export/actions.csv", "export/merges.csv", "export/spend.csv"})
 _MAPPING = Path(__file__).with_name("mapping.yaml")
 
 
@@ -69,6 +69,7 @@ def simulate(
     end: datetime = _END,
     months: int = 24,
     engagement: float = 1.0,
+    webinar_lift: float = 1.0,
     progress: Progress | None = None,
 ) -> SimulationReport:
     """Simulate a B2B team's CRM and write `out/export` (what a customer hands over) and `out/truth`.
@@ -89,6 +90,10 @@ def simulate(
         How many months the CRM has been in use by then, 1 to 120.
     engagement
         Factor on the number of visits.
+    webinar_lift
+        Factor on the rates of opening a buying window and of winning for whoever took part in a webinar before becoming
+        a lead: the one effect of a touch, written down exactly in `truth/channels.parquet`. Everything else that people
+        do only shows their state.
     progress
         Called with the name of a step and the share of the work done before it.
 
@@ -101,32 +106,33 @@ def simulate(
     InfrastructureError
         If the folder cannot be written.
     """
-    _check(leads=leads, seed=seed, months=months, engagement=engagement)
+    _check(leads=leads, seed=seed, months=months, engagement=engagement, webinar_lift=webinar_lift)
     to_us(end)  # refuses a naive time
     tell = progress or (lambda _step, _share: None)
-    world, rates, fits = _drawn(Calendar.of(end, months), leads, seed, engagement, tell)
+    world, rates, fits, lift = _drawn(Calendar.of(end, months), leads, seed, engagement, webinar_lift, tell)
     tell("export", 0.4)
-    tables = _tables(world, rates, fits, np.random.default_rng([seed, 1]))
+    tables = _tables(world, rates, fits, lift, np.random.default_rng([seed, 1]))
     tell("write", 0.8)
     _write(out, tables)
     tell("done", 1.0)
     return _report(out, world, tables)
 
 
-def _check(*, leads: int, seed: int, months: int, engagement: float) -> None:
+def _check(*, leads: int, seed: int, months: int, engagement: float, webinar_lift: float) -> None:
     for name, value, low, high in (
         ("leads", leads, 20, 10_000_000),
         ("seed", seed, 0, 2**63),
         ("months", months, 1, 120),
         ("engagement", engagement, 0.0, 100.0),
+        ("webinar_lift", webinar_lift, 0.1, 20.0),
     ):
         if not low <= value <= high:
             raise UsageError(f"{name} is {value}", hint=f"choose {name} between {low:g} and {high:g}")
 
 
 def _drawn(
-    calendar: Calendar, leads: int, seed: int, factor: float, tell: Progress
-) -> tuple[export.World, Rates, Floats]:
+    calendar: Calendar, leads: int, seed: int, factor: float, webinar_lift: float, tell: Progress
+) -> tuple[export.World, Rates, Floats, Floats]:
     """Draw everything in the order of cause and effect, each part from its own stream of random numbers."""
     streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(10)]
     tell("people", 0.0)
@@ -137,8 +143,9 @@ def _drawn(
     state = behaviour.initial_states(streams[2], people, fits)
     early = visits.before_creation(streams[3], people, state, engagement=factor)
     pool = assign_pools(rule_points(people, accounts, early))
+    lift = np.where(visits.took_part(early, len(state)), webinar_lift, 1.0)
     rates = Rates(
-        own=behaviour.chain_rates(people, fits, pool),
+        own=behaviour.lifted(behaviour.chain_rates(people, fits, pool), lift),
         group=people.market * len(SOURCES) + people.source,
         factors=month_factors(streams[4], calendar),
         bounds=calendar.bounds,
@@ -155,12 +162,14 @@ def _drawn(
     stages = draw_stages(streams[8], people, life, records, pool)
     outcomes = draw_outcomes(streams[9], people, life, records, end=calendar.end)
     world = export.World(calendar, accounts, people, life, records, pool, events, stages, outcomes)
-    return world, rates, fits
+    return world, rates, fits, lift
 
 
-def _tables(world: export.World, rates: Rates, fits: Floats, rng: np.random.Generator) -> dict[str, pa.Table]:
+def _tables(
+    world: export.World, rates: Rates, fits: Floats, lift: Floats, rng: np.random.Generator
+) -> dict[str, pa.Table]:
     """Return every table under its path below the output folder."""
-    streams = rng.spawn(2)
+    streams = rng.spawn(3)
     return {
         "export/leads.csv": export.lead_table(rng, world),
         "export/accounts.csv": export.account_table(rng, world),
@@ -169,8 +178,10 @@ def _tables(world: export.World, rates: Rates, fits: Floats, rng: np.random.Gene
         "export/outcomes.csv": export.outcome_table(world),
         "export/actions.csv": handover.action_table(streams[0], world),
         "export/merges.csv": handover.merge_table(streams[1], world),
+        "export/spend.csv": spending.spend_table(streams[2], world),
         "truth/snapshots.parquet": truth.snapshot_truth(world, rates),
         "truth/leads.parquet": truth.lead_truth(world, rates, fits),
+        "truth/channels.parquet": truth.channel_truth(world, rates, lift),
     }
 
 

@@ -10,13 +10,15 @@ import pyarrow as pa
 
 from data.clock import DAY_US, MINUTE_US
 from data.simulator.arrays import Floats, Ints, words
+from data.simulator.behaviour import lifted
 from data.simulator.chain import EVALUATING, RATES, STATES, WON, Rates
+from data.simulator.engagement import CHANNELS
 from data.simulator.export import World, account_ids, lead_ids
 from data.simulator.sales import POOLS
 from data.simulator.seasons import HORIZON_DAYS
 from data.simulator.vocabulary import INDUSTRIES, LEVELS, MARKETS
 
-__all__ = ["FIRST_LOOK_US", "lead_truth", "snapshot_truth"]
+__all__ = ["FIRST_LOOK_US", "channel_truth", "lead_truth", "snapshot_truth"]
 
 FIRST_LOOK_US = 5 * MINUTE_US
 
@@ -88,3 +90,21 @@ def lead_truth(world: World, rates: Rates, fits: Floats) -> pa.Table:
             ),
         }
     )
+
+
+def channel_truth(world: World, rates: Rates, lift: Floats) -> pa.Table:
+    """Return, for each channel of the events, how many people it touched early and the wins that it caused, exactly.
+
+    `wins_caused` is the sum over people of P(won before the export) with the channel's effect less the same without:
+    what would not have happened. Only webinars cause any (`webinar_lift`); mail and pages are read by those who buy.
+    """
+    start = world.people.created
+    who, state = np.arange(len(start)), world.walk.states_at(start)
+    without = Rates(lifted(rates.own, 1 / lift), rates.group, rates.factors, rates.bounds)
+    span = world.calendar.end - start
+    caused = rates.win_probability(who, state, start, horizon_us=span)
+    caused = caused - without.win_probability(who, state, start, horizon_us=span)
+    early = world.events.at < world.people.created[world.events.who]
+    touched = [len(np.unique(world.events.who[early & (world.events.channel == c)])) for c in range(len(CHANNELS))]
+    wins = [float(caused.sum()) if name == "webinar" else 0.0 for name in CHANNELS]
+    return pa.table({"channel": pa.array(CHANNELS, pa.string()), "people": touched, "wins_caused": wins})

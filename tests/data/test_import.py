@@ -35,6 +35,7 @@ def test_rows_become_typed_columns_with_their_times(tmp_path: Path, warehouse: W
         "outcomes": 2,
         "actions": 0,
         "merges": 0,
+        "spend": 0,
     }
     found = rows(
         warehouse,

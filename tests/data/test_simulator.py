@@ -37,6 +37,7 @@ class Sim:
     outcomes: pd.DataFrame
     actions: pd.DataFrame
     merges: pd.DataFrame
+    spend: pd.DataFrame
     snapshots: pd.DataFrame
     truth: pd.DataFrame
     mapping: dict[str, Any]
@@ -46,7 +47,7 @@ class Sim:
 def simulated(seed: int) -> Sim:
     with TemporaryDirectory() as folder:
         report = simulate(leads=6000, seed=seed, out=Path(folder))
-        names = ("leads", "accounts", "stages", "outcomes", "actions", "merges")
+        names = ("leads", "accounts", "stages", "outcomes", "actions", "merges", "spend")
         tables = {name: pd.read_csv(report.export / f"{name}.csv") for name in names}
         for name, column in (
             ("leads", "Created"),
@@ -59,6 +60,8 @@ def simulated(seed: int) -> Sim:
             ("actions", "Entered At"),
             ("merges", "Date"),
             ("merges", "Entered At"),
+            ("spend", "Day"),
+            ("spend", "Updated At"),
         ):
             tables[name][column] = pd.to_datetime(tables[name][column])
         return Sim(
@@ -102,7 +105,7 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) 
     simulate(leads=800, seed=5, out=tmp_path / "b", months=6)  # over an earlier run
     first, again, other = (digests(tmp_path / name) for name in "abc")
     assert first == again
-    assert len(first) == 10
+    assert len(first) == 12
     assert all(first[name] != other[name] for name in first if not name.endswith("mapping.yaml"))
 
 
