@@ -32,6 +32,7 @@ def application() -> typer.Typer:
 
     import data.commands
     import features.commands
+    import monitoring.commands
     import serving.commands
     import training.commands
 
@@ -43,7 +44,7 @@ def application() -> typer.Typer:
         rich_markup_mode=None,  # drawing the help with rich costs more than everything else in it
         add_completion=False,
     )
-    for package in (data.commands, features.commands, training.commands, serving.commands):
+    for package in (data.commands, features.commands, training.commands, monitoring.commands, serving.commands):
         package.register(app)
     return app
 

@@ -40,6 +40,7 @@ HEAVY = frozenset(
 COMMANDS = (
     *("init", "simulate", "import", "check", "features", "train", "promote", "rollback"),
     *("compare", "leakage", "recalibrate", "retrain", "scorecard", "serve", "explain", "demo"),
+    *("attribution", "baselines"),
     *("score", "sync", "backup", "restore", "forget", "retain"),
 )
 # Imported beside the declared distribution that brings and documents it.
