@@ -154,7 +154,7 @@ class Keyring:
         if seen is not None and time.monotonic() - seen.at < FRESH_SECONDS:
             return seen.key
         try:
-            key = await self._asked(lambda: self._ask(text, kind))
+            key = await self._asked(lambda: self._ask_session(text) if kind == _SESSION else self._ask(text))
         except Refusal as refusal:
             recent = seen is not None and time.monotonic() - seen.at < _AWAY_SECONDS
             if refusal.status == 503 and seen is not None and seen.key is not None and recent:
@@ -177,12 +177,15 @@ class Keyring:
         finally:
             self._asking -= 1
 
-    def _ask(self, text: str, kind: bytes) -> ApiKey | None:
-        from data.store.keys import verify_key, verify_session
+    def _ask(self, text: str) -> ApiKey | None:
+        from data.store.keys import verify_key
 
-        if not self._is_made():
-            return None
-        return (verify_session if kind == _SESSION else verify_key)(self._opened(), text)
+        return verify_key(self._opened(), text) if self._is_made() else None
+
+    def _ask_session(self, text: str) -> ApiKey | None:
+        from data.store.keys import verify_session
+
+        return verify_session(self._opened(), text) if self._is_made() else None
 
     def _is_made(self) -> bool:
         return self._url is not None and _is_there(self._url) and self._has_schema()

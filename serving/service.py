@@ -33,6 +33,7 @@ from serving.leads.handlers import lead_routes
 from serving.lean import leave_out_training
 from serving.metrics import Metrics
 from serving.owner import follow_owner
+from serving.pages.handlers import page_routes
 from serving.rescoring import Rescorer
 from serving.score_log import ScoreLog
 from serving.state import ServingState, answering
@@ -89,7 +90,7 @@ class _Fronted(bentoml.Service[Any]):  # type: ignore[misc]  # its attributes ca
             log=_log,
             admission=admission,
             beneath=beneath,
-            more=_store_routes(metrics),
+            more=_store_routes(metrics, keyring),
             score_log=scores.put if _settings.score_log else None,
         )
 
@@ -98,13 +99,15 @@ def _scorer() -> Scorer | None:
     return None if _state.now is None else _state.now.scorer
 
 
-def _store_routes(metrics: Metrics) -> list[Route]:
+def _store_routes(metrics: Metrics, keyring: Keyring) -> list[Route]:
+    voices = Voices(_settings, _scorer)
     return [
         *intake_routes(_door, metrics),
         *lead_routes(_door, _state, metrics),
         *today_routes(_door, _state, capacity=_settings.capacity),
-        *changes_routes(_door, Voices(_settings, _scorer)),
+        *changes_routes(_door, voices),
         *webhook_routes(_door, private=_settings.webhook_private),
+        *page_routes(_door, _state, keyring, metrics, voices=voices, capacity=_settings.capacity),
     ]
 
 

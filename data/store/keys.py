@@ -129,7 +129,7 @@ def open_session(store: Store, text: str, *, until_us: int, now_us: int | None =
 def verify_session(store: Store, text: str, *, now_us: int | None = None) -> ApiKey | None:
     """Return the key that a session was opened with, None where it was made up, or it or its key has ended."""
     at_us = to_us(now()) if now_us is None else now_us
-    key_id, until_us = text.split(".")[0], session_ends(text)
+    key_id, until_us = text.split(".", maxsplit=1)[0], session_ends(text)
     if until_us is None or until_us <= at_us:
         return None
     known_id = key_id if key_id.isascii() and key_id.isalnum() else ""

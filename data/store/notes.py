@@ -12,14 +12,24 @@ import sqlalchemy as sa
 from data.clock import now, to_us
 from data.errors import UsageError
 from data.store.schema import FEEDBACK, SAVED_VIEWS
-from data.store.statements import insert_into
+from data.store.statements import chunks, insert_into
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from data.store.engine import Store
 
-__all__ = ["Feedback", "Opinion", "SavedView", "add_feedback", "delete_view", "feedback_on", "save_view", "views_of"]
+__all__ = [
+    "Feedback",
+    "Opinion",
+    "SavedView",
+    "add_feedback",
+    "delete_view",
+    "feedback_on",
+    "newest_feedback",
+    "save_view",
+    "views_of",
+]
 
 Opinion = Literal["good", "bad", "wrong_reason", "too_high", "about_right", "too_low"]
 
@@ -79,10 +89,22 @@ def feedback_on(store: Store, lead_id: str) -> list[Feedback]:
     query = sa.select(FEEDBACK).where(FEEDBACK.c.lead_id == lead_id)
     with store.reading() as connection:
         rows = connection.execute(query.order_by(FEEDBACK.c.given_at, FEEDBACK.c.feedback_id)).all()
-    return [
-        Feedback(row.feedback_id, row.lead_id, row.score_id, row.given_at, row.key_id, row.verdict, row.note)
-        for row in rows
-    ]
+    return [_feedback(row) for row in rows]
+
+
+def _feedback(row: sa.Row[Any]) -> Feedback:
+    return Feedback(row.feedback_id, row.lead_id, row.score_id, row.given_at, row.key_id, row.verdict, row.note)
+
+
+def newest_feedback(store: Store, lead_ids: Sequence[str]) -> dict[str, Feedback]:
+    """Return the newest opinion on each of the leads that has one."""
+    found: dict[str, Feedback] = {}
+    with store.reading() as connection:
+        for piece in chunks(lead_ids):
+            query = sa.select(FEEDBACK).where(FEEDBACK.c.lead_id.in_(piece))
+            for row in connection.execute(query.order_by(FEEDBACK.c.given_at, FEEDBACK.c.feedback_id)):
+                found[row.lead_id] = _feedback(row)
+    return found
 
 
 def save_view(

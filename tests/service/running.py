@@ -70,7 +70,7 @@ def gone(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text("utf-8").rsplit(")", 1)[1].split()[0] == "Z"
 
 
-def soon(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
+def soon(holds: Callable[[], bool], seconds: float = 90.0) -> bool:
     until = time.monotonic() + seconds
     while not holds() and time.monotonic() < until:
         time.sleep(0.1)

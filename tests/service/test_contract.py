@@ -81,8 +81,10 @@ def test_every_request_that_can_be_made_up_is_answered_as_described(service: Ser
 @pytest.mark.parametrize("path", ["/v1/model", "/metrics", "/docs.json", "/schema.json"])
 def test_without_a_key_nothing_is_told_but_the_description_and_health(service: ServiceHandle, path: str) -> None:
     assert httpx.get(service.url + path).status_code == 401
-    for open_path in ("/readyz", "/livez", "/healthz", "/v1/openapi.json", "/"):
+    for open_path in ("/readyz", "/livez", "/healthz", "/v1/openapi.json"):
         assert httpx.get(service.url + open_path).status_code == 200
+    asked = httpx.get(service.url)
+    assert (asked.status_code, asked.headers["location"]) == (303, "/sign-in")
 
 
 def test_a_key_opens_what_its_scopes_name_and_nothing_else(service: ServiceHandle, store: Store, key: str) -> None:

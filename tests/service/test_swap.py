@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from training.bundles.bundle import Bundle
 
 LEADS = [{**EXAMPLE_REQUEST, "lead": {**EXAMPLE_REQUEST["lead"], "lead_id": f"L-{k}"}} for k in range(8)]
+# Seconds until a worker that comes or changes has to be seen: an upper bound, for a machine that does much else.
+WAIT = 90
 REQUESTS = [request_bytes(json.dumps(lead).encode()) for lead in LEADS]
 
 
@@ -82,14 +84,14 @@ def workers_with(handle: ServiceHandle, bundle: Bundle) -> float:
 def test_a_new_champion_is_taken_by_all_workers_during_traffic_with_no_failed_and_no_mixed_answer(
     service: ServiceHandle, home: Path, bundle: Bundle, other_bundle: Bundle
 ) -> None:
-    assert soon(lambda: workers_with(service, bundle) == 2)
+    assert soon(lambda: workers_with(service, bundle) == 2, WAIT)
     with Traffic(service) as traffic:
         point_at(home / "bundles", "current", publish(other_bundle, home / "bundles"))
-        assert soon(lambda: workers_with(service, other_bundle) == 2, 30)
+        assert soon(lambda: workers_with(service, other_bundle) == 2, WAIT)
     assert set(traffic.told.statuses) == {"200"}
     assert traffic.told.answers == {each.digest: answers_of(each) for each in (bundle, other_bundle)}
     assert workers_with(service, bundle) == 0
-    assert soon(lambda: pointed_bundle(home / "bundles", "last_good") == pointed_bundle(home / "bundles"))
+    assert soon(lambda: pointed_bundle(home / "bundles", "last_good") == pointed_bundle(home / "bundles"), WAIT)
 
 
 def test_a_bad_bundle_is_refused_logged_and_counted_and_the_old_one_stays(
@@ -102,10 +104,10 @@ def test_a_bad_bundle_is_refused_logged_and_counted_and_the_old_one_stays(
     before = metric(service, "clew_bundle_changes_total", result="refused")
     with Traffic(service) as traffic:
         point_at(home / "bundles", "current", bad)
-        assert soon(lambda: metric(service, "clew_bundle_changes_total", result="refused") == before + 2, 30)
+        assert soon(lambda: metric(service, "clew_bundle_changes_total", result="refused") == before + 2, WAIT)
     assert set(traffic.told.statuses) == {"200"}
     assert set(traffic.told.answers) == {other_bundle.digest}
-    assert soon(lambda: len(log_lines(service, "bundle")) >= 2)
+    assert soon(lambda: len(log_lines(service, "bundle")) >= 2, WAIT)
     assert "has been changed or damaged" in log_lines(service, "bundle")[-1]["why"]
     assert pointed_bundle(home / "bundles", "last_good") != bad
 
@@ -114,9 +116,9 @@ def test_a_worker_killed_under_load_costs_no_more_than_what_it_was_answering(ser
     before = set(workers_of(service))
     with Traffic(service) as traffic:
         os.kill(min(before), signal.SIGKILL)
-        assert soon(lambda: len(set(workers_of(service)) - before) == 1, 20)
+        assert soon(lambda: len(set(workers_of(service)) - before) == 1, WAIT)
     # Four clients: what was on the way to the killed worker breaks, everything after is answered.
     assert set(traffic.told.statuses) <= {"200", "broken"}
     assert traffic.told.statuses["broken"] <= 4
-    assert soon(lambda: post(service).status == 200)
-    assert soon(lambda: metric(service, "clew_bundle_workers") == 2, 40)
+    assert soon(lambda: post(service).status == 200, WAIT)
+    assert soon(lambda: metric(service, "clew_bundle_workers") == 2, WAIT)

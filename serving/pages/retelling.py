@@ -1,0 +1,170 @@
+"""A score that was given, told again: base, reasons and rest that add up to the probability it had.
+
+With the bundle that gave it the answer is worked out anew from the features that were kept, to the digit. Where the
+bundle or the features are gone, what was written beside the score is told, and the rest is one sum.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from serving.reasons import ReasonTeller
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from data.store.scores import Score
+    from features.catalogue import Catalogue, Feature
+    from features.words import Language
+    from serving.changes.voices import Voices
+    from serving.scorer import Scorer
+    from training.bundles.bundle import Answer, Bundle, Grade
+
+__all__ = ["Retelling", "Step", "Teller", "bundle_of", "evidence_of", "retell", "steps_of"]
+
+_SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class Retelling:
+    """A score in words. `base` is None where it cannot be told apart from the rest; `logit` is as it was shown.
+
+    `reasons` are as `serving.reasons` tells them. `interval` is the 90 % range of the probability, `grade` the record
+    of the grade, both None where nobody knows.
+    """
+
+    probability: float
+    logit: float
+    base: float | None
+    remainder: float
+    reasons: tuple[Mapping[str, Any], ...]
+    interval: tuple[float, float] | None
+    grade: Grade | None
+    answer: Answer | None
+    catalogue: Catalogue | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the waterfall: from one probability to the next; `kind` is base, reason, rest or end."""
+
+    kind: str
+    logit: float
+    before: float
+    after: float
+    reason: Mapping[str, Any] | None = None
+
+    @property
+    def probability(self) -> float:
+        """The probability after this step."""
+        return 1 / (1 + math.exp(-self.after))
+
+
+class Teller:
+    """Tells many scores in one language, as a list does; what depends on the catalogue alone is made ready once.
+
+    Parameters
+    ----------
+    scorer
+        What answers at the moment: of scores of its bundle the reasons come in any language.
+    language
+        Of the reasons.
+    """
+
+    def __init__(self, scorer: Scorer, language: Language) -> None:
+        self._bundle = scorer.bundle
+        self._teller = ReasonTeller(scorer.catalogue)
+        self._language = language
+
+    def reasons(
+        self, bundle: str, features: Mapping[str, Any], reasons: Sequence[Mapping[str, Any]], *, profile_only: bool
+    ) -> list[Mapping[str, Any]]:
+        """Return the reasons of a score, the strongest first; in English where its bundle is not the one at hand."""
+        found: Sequence[Mapping[str, Any]] = reasons
+        current = self._bundle
+        if self._language != "en" and current is not None and current.digest == bundle and features:
+            answer = current.answer_values(dict(features), profile_only=profile_only)
+            found, _ = self._teller.tell(answer, self._language)
+        return sorted(found, key=lambda reason: -abs(reason["logit"]))
+
+
+def bundle_of(score: Score, scorer: Scorer, voices: Voices | None) -> Bundle | None:
+    """Return the bundle that gave a score, None where rules did or it is gone; may load it, and so blocks."""
+    if not score.bundle:
+        return None
+    if scorer.bundle is not None and scorer.bundle.digest == score.bundle:
+        return scorer.bundle
+    voice = None if voices is None else voices.of(score.bundle)
+    return None if voice is None else voice.scorer.bundle
+
+
+def retell(score: Score, bundle: Bundle | None, language: Language) -> Retelling | None:
+    """Return a score told again, None where the rules gave it.
+
+    Parameters
+    ----------
+    score
+        As it was given.
+    bundle
+        The one that gave it, from `bundle_of`.
+    language
+        Of the reasons; what was written down is in English.
+    """
+    if score.probability is None or score.logit is None:
+        return None
+    if bundle is None or not score.features:
+        return _written(score)
+    answer = bundle.answer_values(dict(score.features), profile_only=score.source == "model_profile")
+    if abs(answer.logit - score.logit) > _SAME:
+        return _written(score)
+    reasons, remainder = ReasonTeller(bundle.catalogue).tell(answer, language)
+    return Retelling(
+        probability=answer.probability,
+        logit=answer.bounded_logit,
+        base=answer.base_logit,
+        remainder=remainder,
+        reasons=tuple(reasons),
+        interval=bundle.interval_of(answer),
+        grade=next((each for each in bundle.grades if each.grade == score.grade), None),
+        answer=answer,
+        catalogue=bundle.catalogue,
+    )
+
+
+def steps_of(told: Retelling) -> list[Step]:
+    """Return the steps from the base over each reason to the log-odds that are shown; they add up to them.
+
+    Examples
+    --------
+    >>> reasons = ({"logit": 1.0}, {"logit": -0.5})
+    >>> told = Retelling(0.5, 0.0, -1.0, 0.5, reasons, None, None, None, None)
+    >>> [(step.kind, step.before, step.after) for step in steps_of(told)]
+    [('base', -1.0, -1.0), ('reason', -1.0, 0.0), ('reason', 0.0, -0.5), ('rest', -0.5, 0.0), ('end', 0.0, 0.0)]
+    """
+    at = told.remainder if told.base is None else told.base
+    found = [Step("base" if told.base is not None else "rest", at, at, at)]
+    for reason in told.reasons:
+        found.append(Step("reason", reason["logit"], at, at + reason["logit"], reason))
+        at += reason["logit"]
+    if told.base is not None:
+        found.append(Step("rest", told.remainder, at, told.logit))
+    return [*found, Step("end", told.logit, told.logit, told.logit)]
+
+
+def evidence_of(reason: Mapping[str, Any], catalogue: Catalogue | None) -> list[tuple[Feature, Any]]:
+    """Return the features behind a reason that the catalogue knows, with their values."""
+    if catalogue is None:
+        return []
+    known = {feature.name: feature for feature in catalogue.features}
+    return [(known[name], value) for name, value in reason["evidence"].items() if name in known]
+
+
+def _written(score: Score) -> Retelling:
+    """Return what stands beside the score; without its bundle base and rest cannot be told apart."""
+    reasons: Any = score.reasons
+    probability, logit = score.probability or 0.0, score.logit or 0.0
+    shown = math.log(probability / (1 - probability)) if 0 < probability < 1 else logit
+    rest = math.fsum([shown, *(-reason["logit"] for reason in reasons)])
+    return Retelling(probability, shown, None, rest, tuple(reasons), None, None, None, None)

@@ -1,0 +1,93 @@
+"""The rows of the list: what is shown of each lead, in words, for the page and for the export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from data.clock import DAY_US, parse_moment, to_us
+from data.store.call_list import given_scores
+from data.store.listing import listed, standing
+from serving.access import sees
+from serving.capacity import capacity_of, ranges_of
+from serving.pages.retelling import Teller
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from data.store.engine import Store
+    from data.store.listing import ListedLead, Wanted
+    from features.words import Language
+    from serving.access import Principal
+    from serving.capacity import Capacity
+    from serving.pages.filters import Spot
+    from serving.scorer import Scorer
+
+__all__ = ["Row", "expected_of", "page_of"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A lead of the list; `by_us` is until when somebody is to answer it, `reason` the strongest one."""
+
+    rank: int
+    lead: ListedLead
+    age_days: int
+    by_us: int | None
+    reason: Mapping[str, Any] | None
+
+
+def page_of(
+    store: Store,
+    scorer: Scorer,
+    who: Principal,
+    wanted: Wanted,
+    spot: Spot,
+    *,
+    limit: int,
+    now_us: int,
+    language: Language,
+) -> tuple[list[Row], Spot | None]:
+    """Return a page of the list and where the next one begins, None on the last.
+
+    What is open and whose it is is asked of the facts once more, so that a lead which has just changed hands is shown
+    to nobody who may not see it; such a page is shorter.
+
+    Raises
+    ------
+    InfrastructureError
+        If the database cannot be used.
+    """
+    found = listed(store, wanted, after=spot.after, limit=limit + 1)
+    shown = found[:limit]
+    owners = standing(store, [lead.lead_id for lead in shown], as_of_us=now_us)
+    seen = [lead for lead in shown if lead.lead_id in owners and sees(who, owners[lead.lead_id])]
+    words = _Words(store, seen, Teller(scorer, language))
+    rows = [words.row(lead, spot.shown + rank, now_us) for rank, lead in enumerate(seen, start=1)]
+    return rows, spot.beyond(shown) if len(found) > limit else None
+
+
+def expected_of(store: Store, scorer: Scorer, wanted: Wanted, calls: int) -> Capacity | None:
+    """Return what to expect of calling the first leads of a list, None where no model has scored them."""
+    first = listed(store, wanted, limit=calls)
+    chances = [lead.probability for lead in first if lead.probability is not None]
+    table = None if scorer.bundle is None else scorer.bundle.full.interval
+    return capacity_of(chances, calls, ranges=ranges_of(table, chances)) if chances else None
+
+
+class _Words:
+    """What stands only in the scores themselves: reasons, and until when to answer."""
+
+    def __init__(self, store: Store, leads: Sequence[ListedLead], teller: Teller) -> None:
+        self._given = given_scores(store, [lead.score_id for lead in leads])
+        self._teller = teller
+
+    def row(self, lead: ListedLead, rank: int, now_us: int) -> Row:
+        given = self._given.get(lead.score_id)
+        age = max(now_us - lead.created_us, 0) // DAY_US
+        if given is None:  # erased since it was listed
+            return Row(rank, lead, age, None, None)
+        by = (given.rules.get("handover") or {}).get("by")
+        profile_only = given.source == "model_profile"
+        reasons = self._teller.reasons(given.bundle, given.features, given.reasons, profile_only=profile_only)
+        return Row(rank, lead, age, None if by is None else to_us(parse_moment(by)), next(iter(reasons), None))

@@ -1,0 +1,20 @@
+"""What the pages are shown with: a scorer over a small bundle that was fitted for the session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from features.scorecard import load_scorecard
+from serving.scorer import Scorer
+from tests.service.bundles import small_bundle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    folder: Path = tmp_path_factory.mktemp("sealed") / "bundle"
+    return Scorer(small_bundle(folder), load_scorecard())
