@@ -31,6 +31,7 @@ from training.evaluation.metrics import wilson
 from training.gating.verdict import verdict_of
 from training.leaks.finder import LeakReport, leaks_of, refuse_leaks
 from training.learning.choosing import choose
+from training.learning.parallel import steady_sums
 from training.learning.recipe import Choices, Rows, fit_model, thinned
 from training.learning.young import as_known, completed
 
@@ -239,8 +240,9 @@ def refit(
     )
     rows = completed(matured, young, at_us=prepared.cutoff_us, strength=strength)
     progress(f"refitting on {len(rows.spine):,} of {known:,} pairs")
-    full = SealedModel(fit_model(rows, judgement.choices, threads=settings.threads), judgement.choices.calibrator)
-    profile = _profile_model(prepared.rows, judgement, prepared.plan, settings, progress)
+    with steady_sums():
+        full = SealedModel(fit_model(rows, judgement.choices, threads=settings.threads), judgement.choices.calibrator)
+        profile = _profile_model(prepared.rows, judgement, prepared.plan, settings, progress)
     return Refit(full, profile, _probabilities(full, prepared.open_rows))
 
 

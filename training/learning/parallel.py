@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-__all__ = ["Each", "side_by_side", "workers"]
+__all__ = ["Each", "side_by_side", "steady_sums", "workers"]
 
 # Each part holds matrices of its own; more of them at once would cost memory rather than save time.
 _MOST = 4
@@ -26,6 +26,11 @@ class Each(Protocol):
         ...
 
 
+def steady_sums() -> AbstractContextManager[object]:
+    """Keep matrix products on one thread: the order of their sums must not hang on the number of cores."""
+    return threadpool_limits(1, user_api="blas")
+
+
 @contextmanager
 def workers() -> Iterator[Each]:
     """Hold threads that do work side by side: what takes time here lets go of the interpreter.
@@ -33,7 +38,7 @@ def workers() -> Iterator[Each]:
     Matrix products stay on one thread each, as the order of their sums, and so the last bits of a model, would
     otherwise hang on the number of cores.
     """
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(min(_MOST, os.cpu_count() or 1)) as pool:
+    with steady_sums(), ThreadPoolExecutor(min(_MOST, os.cpu_count() or 1)) as pool:
 
         def each(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
             return list(pool.map(work, parts))
