@@ -45,6 +45,9 @@ types: $(READY)
 layers: $(READY)
 	$(BIN)/lint-imports
 
+# Byte code is kept even where the machine says otherwise: hundreds of processes import the same modules. What goes to one
+# worker, and in what order, says tests/conftest.py.
+unit: export PYTHONDONTWRITEBYTECODE :=
 unit: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile
 

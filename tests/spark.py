@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["local_session"]
 
-_CONF = {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2", "spark.driver.memory": "2g"}
+# A session that lives for a minute does not earn back what the optimising compiler and parallel collectors cost.
+_CONF = {
+    "spark.master": "local[2]",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.driver.memory": "2g",
+    "spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+}
 
 
 @contextmanager

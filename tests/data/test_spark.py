@@ -35,7 +35,6 @@ from tests.commands import CommandLine
 from tests.data.exports import NOW
 from tests.datasets import public_dataset
 from tests.reference.worlds import ANCHORS, CATALOGUES, CUSTOM, EVIDENCE, photograph, random_world, utc
-from tests.spark import local_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,14 +50,17 @@ BATCH = 100 if EVIDENCE else WORLDS
 # Each run of the engine costs seconds: always a zone that shifts its clocks, and UTC in the test of the command.
 ZONES = tuple(sorted(ANCHORS)) if EVIDENCE else ("Europe/Amsterdam",)
 _IDENTITIES = ("lead_id", "into_lead_id", "account_id", "person_id", "event_id", "action_id")
-# Small tables take longer to compile than to read.
-_INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+# Small tables take longer to compile, and to plan anew after each stage, than to read.
+_INTERPRETED = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
 
 
 @pytest.fixture(scope="module")
-def session() -> Iterator[SparkSession]:
-    with local_session() as opened:
-        yield opened
+def session(spark: SparkSession) -> SparkSession:
+    return spark
 
 
 @contextmanager

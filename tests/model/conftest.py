@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,19 @@ from data.mapping import load_mapping
 from data.settings import Plan, Settings
 from data.simulator import simulate
 from data.warehouse import Warehouse
+from training.bundles.registry import Registry
+from training.evaluation import judging
+from training.evaluation.gallery import picture_names
+from training.evaluation.peers import Prior, ScorecardPoints
 from training.run import prepare, train
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from features.scorecard import Scorecard
     from training.bundles.bundle import Bundle
+    from training.evaluation.peers import Method
     from training.learning.recipe import Rows
     from training.run import Prepared, Trained
 
@@ -43,6 +51,38 @@ def settings_in(home: Path, *, judge_from: str | None = None, ages_days: tuple[f
     """
     plan = Plan(ages_days=ages_days) if judge_from is None else Plan(ages_days=ages_days, judge_from=judge_from)
     return Settings(home=home, mlruns=home / "mlruns", query_threads=1, plan=plan)
+
+
+@contextmanager
+def beside_prior_and_rules() -> Iterator[None]:
+    """Judge beside the two methods that the gate asks for; fitting the others takes a third of a training run.
+
+    No byte of a bundle and no decision of the gate comes from them.
+    """
+
+    def few(scorecard: Scorecard) -> tuple[Method, ...]:
+        return Prior(), ScorecardPoints(scorecard)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judging, "default_peers", few)
+        patch.setattr(judging, "OdooExtended", Prior)
+        yield
+
+
+def undrawn(trained: Trained, folder: Path) -> None:
+    """Take the place of `publishing._draw_pictures` where nobody looks at what is drawn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in picture_names(trained.judgement.scoreboard):
+        (folder / f"{name}.svg").write_text("<svg/>")
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of MLflow with its tables, made once to be copied: making one takes seconds."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    # Tables only: an experiment would keep its artifacts in this very folder.
+    Registry(folder)._client().search_experiments()
+    return folder / "mlflow.db"
 
 
 @pytest.fixture(scope="session")

@@ -154,7 +154,6 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], tuple[Rows, N
     return lambda: (judged, logit, split.judge_from_us)
 
 
-@pytest.mark.xdist_group("real")
 def test_on_bank_marketing_where_the_base_rate_drifts_it_helps_month_by_month(
     bank: Callable[[], tuple[Rows, NDArray[np.float64], int]],
 ) -> None:

@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +32,27 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*noload.*")
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.py"))
 PACKAGES = frozenset({"data", "features", "training", "monitoring", "serving"})
-# Runs a notebook and writes what expressions over its names come to.
-DRIVER = """
-import json, runpy, sys
-names = runpy.run_path(sys.argv[1])
-told = [eval(expression, names) for expression in sys.argv[3:]]
-with open(sys.argv[2], "w", encoding="utf-8") as file:
-    json.dump(told, file, default=lambda value: value.tolist() if hasattr(value, "tolist") else str(value))
+# As a kernel does: reads a notebook and expressions over its names from each line, runs it in a namespace of its own,
+# and answers what they come to, or why it failed.
+KERNEL = """
+import contextlib, json, os, runpy, sys, traceback
+import matplotlib.pyplot
+answers = sys.stdout
+for line in sys.stdin:
+    path, folder, planned, expressions = json.loads(line)
+    os.chdir(folder)
+    os.environ.pop("CLEW_PLAN", None)
+    if planned and os.environ["PLAN"]:
+        os.environ["CLEW_PLAN"] = os.environ["PLAN"]
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            names = runpy.run_path(path)
+            told = {"told": [eval(expression, names) for expression in expressions]}
+    except BaseException:
+        told = {"failed": traceback.format_exc()}
+    matplotlib.pyplot.close("all")
+    text = json.dumps(told, default=lambda value: value.tolist() if hasattr(value, "tolist") else str(value))
+    print(text, file=answers, flush=True)
 """
 
 
@@ -54,41 +70,61 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return found
 
 
-def run(name: str, settings: Settings, folder: Path, *expressions: str) -> list[Any]:
-    """Run a notebook in a process of its own and return what expressions over its names come to, in their order."""
+@dataclass(frozen=True)
+class Kernel:
+    """Notebooks run one after the other in a process of their own: what they import takes longer than most of them."""
+
+    process: subprocess.Popen[str]
+
+    def __call__(self, name: str, folder: Path, *expressions: str, planned: bool = True) -> list[Any]:
+        """Run a notebook in a folder and return what expressions over its names come to, in their order."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(json.dumps([str(FOLDER / name), str(folder), planned, expressions]), file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        assert answer, f"the process has ended with {self.process.wait(90)}"
+        told = json.loads(answer)
+        assert "failed" not in told, told["failed"][-3000:]
+        found: list[Any] = told["told"]
+        return found
+
+
+@pytest.fixture(scope="module")
+def run(settings: Settings) -> Iterator[Kernel]:
+    """A kernel that sees the settings; without the plan, that of the mapping counts."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("CLEW_", "PYTHONWARNINGS"))}
     environment |= {
         "CLEW_HOME": str(settings.home),
         "CLEW_MLRUNS": str(settings.mlruns),
         "CLEW_QUERY_THREADS": "1",
         "MPLBACKEND": "Agg",
-        **({} if settings.plan is None else {"CLEW_PLAN": settings.plan.model_dump_json()}),
+        "PLAN": "" if settings.plan is None else settings.plan.model_dump_json(),
+        "PYTHONPATH": str(FOLDER.parent),
         **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     }
-    told = folder / "told.json"
-    ran = subprocess.run(
-        [sys.executable, "-c", DRIVER, str(FOLDER / name), str(told), *expressions],
-        cwd=folder,
+    with subprocess.Popen(
+        [sys.executable, "-c", KERNEL],
         env=environment,
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
-        timeout=300,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    found: list[Any] = json.loads(told.read_text("utf-8"))
-    return found
+    ) as process:
+        yield Kernel(process)
+        process.kill()
 
 
-def test_the_first_look_shows_a_scoreboard_and_reasons_that_add_up(settings: Settings, tmp_path: Path) -> None:
+def test_the_first_look_shows_a_scoreboard_and_reasons_that_add_up(
+    run: Kernel, settings: Settings, tmp_path: Path
+) -> None:
     asked = ("answer.base_logit + reasons.sum() - answer.logit", "sorted(set(board['method']))", "int(count)")
-    gap, methods, count = run("first_look.py", settings, tmp_path, *asked)
+    gap, methods, count = run("first_look.py", tmp_path, *asked)
     assert abs(gap) < 1e-6
     assert {"clew", "prior", "scorecard"} <= set(methods)
     assert count > 0
 
 
-def test_two_runs_are_compared_on_the_rows_that_both_judged(settings: Settings, tmp_path: Path) -> None:
+def test_two_runs_are_compared_on_the_rows_that_both_judged(run: Kernel, settings: Settings, tmp_path: Path) -> None:
     asked = (
         "found.names",
         "found.runs[0].tags",
@@ -102,7 +138,7 @@ def test_two_runs_are_compared_on_the_rows_that_both_judged(settings: Settings, 
         "[len(figures.months), len(rates.months)]",
     )
     names, tags, cutoffs, shared, judged, methods, said, groups, lines, months = run(
-        "compare_models.py", settings, tmp_path, *asked
+        "compare_models.py", tmp_path, *asked
     )
     assert names[1] == "champion (version 1)"
     assert "'kind': 'compare'" in str(tags)
@@ -117,7 +153,7 @@ def test_two_runs_are_compared_on_the_rows_that_both_judged(settings: Settings, 
 
 
 def test_a_feature_is_described_for_each_month_and_its_leads_are_counted_once(
-    settings: Settings, tmp_path: Path
+    run: Kernel, settings: Settings, tmp_path: Path
 ) -> None:
     asked = (
         "over_time.reset_index().to_dict('records')",
@@ -129,9 +165,7 @@ def test_a_feature_is_described_for_each_month_and_its_leads_are_counted_once(
         "len(axes.lines)",
         "len(by_bin)",
     )
-    months, rows, wins, counted, place, finding, lines, bins = run(
-        "one_feature_over_time.py", settings, tmp_path, *asked
-    )
+    months, rows, wins, counted, place, finding, lines, bins = run("one_feature_over_time.py", tmp_path, *asked)
     assert [month["month"][:7] for month in months] == [f"2026-{month:02d}" for month in range(6, 12)]
     assert all(0 <= month["filled"] <= 1 and month["leads"] > 0 for month in months)
     assert all(month["psi"] >= 0 and month["move"] for month in months[1:])
@@ -142,7 +176,9 @@ def test_a_feature_is_described_for_each_month_and_its_leads_are_counted_once(
     assert lines == bins > 1
 
 
-def test_one_leads_reasons_add_up_and_a_download_changes_what_reads_it(settings: Settings, tmp_path: Path) -> None:
+def test_one_leads_reasons_add_up_and_a_download_changes_what_reads_it(
+    run: Kernel, settings: Settings, tmp_path: Path
+) -> None:
     asked = (
         "answer.base_logit + reasons.sum() - answer.logit",
         "explanation.base_values + contributions.sum(axis=1) - bundle.full.logit(matrix)",
@@ -152,7 +188,7 @@ def test_one_leads_reasons_add_up_and_a_download_changes_what_reads_it(settings:
         "changed['whitepaper_downloads_30d']",
         "[count, len(matrix), len(explanation)]",
     )
-    gap, gaps, drawn, unexplained, groups, downloads, counts = run("one_lead.py", settings, tmp_path, *asked)
+    gap, gaps, drawn, unexplained, groups, downloads, counts = run("one_lead.py", tmp_path, *asked)
     assert abs(gap) < 1e-6
     assert max(map(abs, gaps)) < 1e-6
     assert drawn[0]
@@ -163,7 +199,7 @@ def test_one_leads_reasons_add_up_and_a_download_changes_what_reads_it(settings:
     assert len(set(counts)) == 1
 
 
-def test_a_suggested_scorecard_is_written_and_loads(settings: Settings, tmp_path: Path) -> None:
+def test_a_suggested_scorecard_is_written_and_loads(run: Kernel, settings: Settings, tmp_path: Path) -> None:
     asked = (
         "str(written)",
         "rules.index.tolist()",
@@ -172,7 +208,7 @@ def test_a_suggested_scorecard_is_written_and_loads(settings: Settings, tmp_path
         "today['side'].tolist()",
         "[rule.rule for rule in suggestion.scorecard.rules]",
     )
-    written, rules, verdict, sides, today, suggested = run("tune_the_scorecard.py", settings, tmp_path, *asked)
+    written, rules, verdict, sides, today, suggested = run("tune_the_scorecard.py", tmp_path, *asked)
     assert Path(written) == settings.home / "rules" / "suggested.yaml"
     assert [rule.rule for rule in load_scorecard(Path(written)).rules] == suggested
     assert rules == [rule.rule for rule in load_scorecard().rules]
@@ -182,10 +218,9 @@ def test_a_suggested_scorecard_is_written_and_loads(settings: Settings, tmp_path
 
 
 def test_an_own_export_comes_to_a_model_without_the_column_that_knows_the_outcome(
-    settings: Settings, tmp_path: Path
+    run: Kernel, settings: Settings, tmp_path: Path
 ) -> None:
     served, counts = pointed_bundle(settings.bundles_dir), Warehouse(settings.warehouse_dir).counts()
-    unplanned = settings.model_copy(update={"plan": None})  # the mapping brings the plan
     asked = (
         "leaks.leaks",
         "refusals",
@@ -197,7 +232,7 @@ def test_an_own_export_comes_to_a_model_without_the_column_that_knows_the_outcom
         "board.verdict()",
     )
     leaks, refusals, withheld, features, folder, passed, docs, verdict = run(
-        "bring_your_own_export.py", unplanned, tmp_path, *asked
+        "bring_your_own_export.py", tmp_path, *asked, planned=False
     )
     assert leaks == ["custom_contract_type"]
     assert "tables.leads.custom.erp.known" in refusals[0]

@@ -13,7 +13,7 @@ from data.errors import DataError, RefusedError, UsageError
 from features.scorecard import load_scorecard
 from serving.payload import parse_request
 from serving.scorer import Scorer
-from tests.model.conftest import settings_in
+from tests.model.conftest import settings_in, undrawn
 from training.bundles import publishing
 from training.bundles.bundle import Bundle, pointed_bundle
 from training.bundles.publishing import promote_version, publish_run, roll_back
@@ -32,24 +32,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore:.*noload.*")
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with its tables, made once: that takes MLflow seconds."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    Registry(folder)._client().search_experiments()
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
-def settings(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    def drawn(_: object, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        for name in ("reliability", "gain", "differences", "scores"):
-            (folder / f"{name}.svg").write_text("<svg/>")
-
-    monkeypatch.setattr(publishing, "_draw_pictures", drawn)
+def settings(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(publishing, "_draw_pictures", undrawn)
     (tmp_path / "mlruns").mkdir()
-    shutil.copyfile(empty_database, tmp_path / "mlruns" / "mlflow.db")
+    shutil.copyfile(database, tmp_path / "mlruns" / "mlflow.db")
     return settings_in(tmp_path)
 
 

@@ -23,8 +23,6 @@ from tests.datasets import public_dataset
 from training.evaluation.judging import MODEL
 from training.run import Trained, train
 
-pytestmark = pytest.mark.xdist_group("real")
-
 FOLDERS = {"bpi2012": "bpi2012_loan_funnel", "olist": "olist_funnel", "bank_marketing": "bank_marketing"}
 WHOLE_FORWARD = {"bpi2012": (1379, 434), "olist": (2655, 238), "bank_marketing": (12354, 3033)}
 

@@ -61,14 +61,6 @@ def bundle_off_by(shift: float, rows: Rows, folder: Path) -> Bundle:
     )
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with its tables, made once: that takes MLflow seconds."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    Registry(folder).prepare()
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
 def settings(world: SimulatedWorld, database: Path, tmp_path: Path) -> Settings:
     """The world's warehouse with bundles and MLflow of their own."""

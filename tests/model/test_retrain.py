@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from data.errors import DataError, InfrastructureError, UsageError
 from data.settings import Export, Settings
 from data.simulator import simulate
 from data.warehouse import Warehouse
-from tests.model.conftest import CUTOFF, settings_in
+from tests.model.conftest import CUTOFF, beside_prior_and_rules, settings_in, undrawn
 from training import run
+from training.bundles import publishing
 from training.bundles.bundle import Bundle, pointed_bundle
 from training.bundles.registry import Registry
 from training.gating.gate import Verdict
@@ -36,9 +37,15 @@ class Killed(BaseException):
     """What a kill -9 is to code that catches errors: nothing."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_peers() -> Iterator[None]:
+    with beside_prior_and_rules():
+        yield
+
+
 @pytest.fixture(scope="module")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return simulate(leads=700, seed=5, out=tmp_path_factory.mktemp("export"), end=CUTOFF).export
+    return simulate(leads=500, seed=5, out=tmp_path_factory.mktemp("export"), end=CUTOFF).export
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +92,23 @@ def served(settings: Settings) -> tuple[str | None, str | None]:
     return None if folder is None else folder.name, Registry(settings.mlruns).version_of("champion")
 
 
+@pytest.fixture
+def home(
+    states: dict[str, Path], database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Path]:
+    """Return a home as it lay on disk after a step, with tables of MLflow; pictures are not drawn again."""
+    monkeypatch.setattr(publishing, "_draw_pictures", undrawn)
+
+    def left_by(step: str) -> Path:
+        copied = Path(shutil.copytree(states[step], tmp_path / "home"))
+        if not (copied / "mlruns" / "mlflow.db").exists():
+            (copied / "mlruns").mkdir(exist_ok=True)
+            shutil.copyfile(database, copied / "mlruns" / "mlflow.db")
+        return copied
+
+    return left_by
+
+
 def files(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -116,27 +140,25 @@ def test_a_second_run_does_nothing_and_says_so(states: dict[str, Path], settings
 
 @pytest.mark.parametrize("step", ["leaks", "prepared", "judged"])
 def test_a_run_that_was_killed_goes_on_and_comes_to_the_same(
-    states: dict[str, Path], settings: Settings, step: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    home: Callable[[str], Path], settings: Settings, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(states[step], home)
-    assert served(of(home, settings)) == (None, None)
+    there = of(home(step), settings)
+    assert served(there) == (None, None)
     monkeypatch.setattr(month, "sealed", promoted(run.sealed))
     if step in ("prepared", "judged"):
         monkeypatch.setattr(month, "prepare", never)
     if step == "judged":
         monkeypatch.setattr(month, "judge_prepared", never)
-    outcome = retrain(of(home, settings), as_of=AS_OF)
+    outcome = retrain(there, as_of=AS_OF)
     assert outcome.fresh
-    assert served(of(home, settings)) == served(settings)
+    assert served(there) == served(settings)
 
 
 def test_a_champion_promoted_by_hand_in_between_is_judged_anew(
-    states: dict[str, Path], settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    home: Callable[[str], Path], states: dict[str, Path], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(states["judged"], home)
-    shutil.copytree(states["done"] / "bundles", home / "bundles", dirs_exist_ok=True)
+    there = of(home("judged"), settings)
+    shutil.copytree(states["done"] / "bundles", there.bundles_dir, dirs_exist_ok=True)
     beside: list[Any] = []
 
     def judged(*_: Any, champion: Any, **__: Any) -> Any:
@@ -145,8 +167,8 @@ def test_a_champion_promoted_by_hand_in_between_is_judged_anew(
 
     monkeypatch.setattr(month, "judge_prepared", judged)
     with pytest.raises(Killed):
-        retrain(of(home, settings), as_of=AS_OF)
-    folder = pointed_bundle(home / "bundles")
+        retrain(there, as_of=AS_OF)
+    folder = pointed_bundle(there.bundles_dir)
     assert folder is not None
     assert beside == [Choices.from_dict(Bundle.load(folder).manifest["choices"])]
 
@@ -157,10 +179,10 @@ def never(*_: Any, **__: Any) -> Any:
 
 @pytest.mark.parametrize("moment", ["record", "alias"])
 def test_killed_while_it_publishes_the_run_serves_the_same_in_the_end(
-    states: dict[str, Path], settings: Settings, moment: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    home: Callable[[str], Path], settings: Settings, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(states["judged"], home)
+    there = of(home("judged"), settings)
+    monkeypatch.setattr(month, "_import_all", lambda *_: None)  # others see that it changes nothing
     monkeypatch.setattr(month, "sealed", promoted(run.sealed))
     with pytest.MonkeyPatch.context() as patch:
         whole = getattr(Registry, moment)
@@ -171,10 +193,10 @@ def test_killed_while_it_publishes_the_run_serves_the_same_in_the_end(
 
         patch.setattr(Registry, moment, killed)
         with pytest.raises(Killed):
-            retrain(of(home, settings), as_of=AS_OF)
-    outcome = retrain(of(home, settings), as_of=AS_OF)
+            retrain(there, as_of=AS_OF)
+    outcome = retrain(there, as_of=AS_OF)
     assert outcome.promoted
-    assert served(of(home, settings)) == served(settings)
+    assert served(there) == served(settings)
 
 
 def test_a_second_retrain_at_the_same_time_is_refused(settings: Settings) -> None:
@@ -183,11 +205,9 @@ def test_a_second_retrain_at_the_same_time_is_refused(settings: Settings) -> Non
 
 
 def test_damaged_data_stop_before_training_and_the_served_bundle_stays(
-    states: dict[str, Path], settings: Settings, tmp_path: Path
+    home: Callable[[str], Path], settings: Settings
 ) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(states["done"], home)
-    there = of(home, settings)
+    there = of(home("done"), settings)
     before = served(there)
     part = next(part for part in Warehouse(there.warehouse_dir).manifest().parts if part.table == "outcomes")
     table = pq.read_table(there.warehouse_dir / part.path)
@@ -200,10 +220,9 @@ def test_damaged_data_stop_before_training_and_the_served_bundle_stays(
 
 
 def test_a_leak_stops_the_month_unless_it_is_allowed_by_name(
-    states: dict[str, Path], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Callable[[str], Path], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(states["checks"], home)
+    there = of(home("checks"), settings)
 
     def found(report: Any, allowed: Any) -> None:
         if "custom_erp" not in allowed:
@@ -211,17 +230,15 @@ def test_a_leak_stops_the_month_unless_it_is_allowed_by_name(
 
     monkeypatch.setattr(run, "refuse_leaks", found)
     with pytest.raises(DataError, match="knows the outcome"):
-        retrain(of(home, settings), as_of=AS_OF)
-    assert served(of(home, settings)) == (None, None)
+        retrain(there, as_of=AS_OF)
+    assert served(there) == (None, None)
 
 
 def test_without_the_registry_the_champion_is_untouched(
-    states: dict[str, Path], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Callable[[str], Path], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(states["judged"], home)
     monkeypatch.setattr(month, "sealed", promoted(run.sealed))
-    there = of(home, settings)
+    there = of(home("judged"), settings)
     shutil.rmtree(there.mlruns, ignore_errors=True)
     there.mlruns.write_text("a file where a folder should be")
     with pytest.raises(InfrastructureError):
@@ -230,16 +247,14 @@ def test_without_the_registry_the_champion_is_untouched(
 
 
 def test_another_cutoff_is_another_run_and_judges_the_champions_recipe_beside(
-    states: dict[str, Path], settings: Settings, tmp_path: Path
+    home: Callable[[str], Path], settings: Settings
 ) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(states["done"], home)
-    there = of(home, settings)
+    there = of(home("done"), settings)
     outcome: Retrained = retrain(there, as_of="2026-10-25")
     assert outcome.fresh
     assert outcome.decision in {"keep", "by_hand"}
     assert served(there) == served(settings)
-    folder = next(home.glob("retrain/2026-10-25*"))
+    folder = next(there.home.glob("retrain/2026-10-25*"))
     assert "champion" in pq.read_schema(folder / "judged_predictions.parquet").names
     assert Registry(there.mlruns).version_of("challenger") == outcome.version
 

@@ -13,22 +13,13 @@ from features.memory import evaluate
 from features.spark import quietly
 from tests.model.test_batch import table_of
 from tests.service.bundles import AS_OF_US, random_facts, small_bundle
-from tests.spark import local_session
 from training.bundles.batch import score_table
 from training.bundles.spark_scoring import score_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pyspark.sql import DataFrame, SparkSession
 
     from training.bundles.bundle import Bundle
-
-
-@pytest.fixture(scope="module")
-def session() -> Iterator[SparkSession]:
-    with local_session() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +34,9 @@ def table(bundle: Bundle) -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def frame(session: SparkSession, table: pa.Table) -> DataFrame:
+def frame(spark: SparkSession, table: pa.Table) -> DataFrame:
     with quietly():
-        return session.createDataFrame(table).repartition(5)
+        return spark.createDataFrame(table).repartition(5)
 
 
 def by_lead(answers: pa.Table) -> pa.Table:

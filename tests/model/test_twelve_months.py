@@ -7,6 +7,7 @@ table in `var/evidence`.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +21,40 @@ from data.settings import Settings
 from data.simulator import simulate
 from data.warehouse import Warehouse
 from tests.model.asked import asked_in, monthly_truth
-from tests.model.conftest import CUTOFF, settings_in
+from tests.model.conftest import CUTOFF, beside_prior_and_rules, settings_in
 from tests.reference.worlds import EVIDENCE
+from training.bundles import publishing
 from training.bundles.bundle import Bundle, pointed_bundle
 from training.bundles.publishing import promote_version
 from training.evaluation.rolling_pictures import draw_monthly_calibration, monthly_rates
 from training.monthly.retrain import retrain
 
 # MLflow's own use of SQLAlchemy.
-pytestmark = [pytest.mark.filterwarnings("ignore:.*noload.*"), pytest.mark.xdist_group("months")]
+pytestmark = pytest.mark.filterwarnings("ignore:.*noload.*")
 LEADS, HISTORY = (4000, 36) if EVIDENCE else (2000, 24)
 # The last of these lists has come true by the end of the export.
 MONTHS = pd.date_range("2025-08-01", "2026-07-01", freq="MS")[-(12 if EVIDENCE else 2) :]
 
 
 @pytest.fixture(scope="module")
-def year(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+def scaled_down() -> Iterator[None]:
+    """Judge two months beside prior and rules, and let a person promote what was judged on the few wins of these."""
+    with beside_prior_and_rules(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publishing, "_LEAST_BY_HAND", 20)
+        yield
+
+
+@pytest.fixture(scope="module")
+def year(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """What each month decided, and every open lead of each month with its promise and what became of it."""
     home = tmp_path_factory.mktemp("year")
+    if not EVIDENCE:
+        request.getfixturevalue("scaled_down")
     report = simulate(leads=LEADS, seed=12, out=home / "simulated", end=CUTOFF, months=HISTORY)
     settings = Settings(home=home / "home", mlruns=home / "mlruns", query_threads=1)
-    settings = settings if EVIDENCE else settings_in(home / "home", judge_from="2025-09-15")
+    settings = settings if EVIDENCE else settings_in(home / "home", judge_from="2025-12-15")
     import_export(report.export, load_mapping(report.export / "mapping.yaml"), Warehouse(settings.warehouse_dir))
     truth = monthly_truth(report.truth)
     decided, lists = [], []
