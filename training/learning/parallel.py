@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -26,9 +26,11 @@ class Each(Protocol):
         ...
 
 
-def steady_sums() -> AbstractContextManager[object]:
+@contextmanager
+def steady_sums() -> Iterator[None]:
     """Keep matrix products on one thread: the order of their sums must not hang on the number of cores."""
-    return threadpool_limits(1, user_api="blas")
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @contextmanager
