@@ -1,4 +1,4 @@
-"""The commands of monitoring: attribution of wins to touches, and the market-to-lead baselines."""
+"""The commands of monitoring: attribution of wins, market-to-lead baselines, and whether promises are kept."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from data.console import console, print_json, step
+from monitoring.monitor_command import monitor
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,6 +37,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the front door."""
     app.command("attribution")(attribution)
     app.command("baselines")(baselines)
+    app.command("monitor")(monitor)
 
 
 def attribution(  # noqa: PLR0913, PLR0917 - Typer reads a command's options from its arguments
