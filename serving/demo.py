@@ -22,6 +22,7 @@ from data.warehouse import Warehouse
 from features.snapshots import open_leads
 from features.sql import compute_features, only_row
 from serving.commands import show_answer
+from serving.demo_pages import fill_pages
 from serving.facts import custom_kinds
 from serving.requests import hottest_leads, request_of
 from serving.start import serve
@@ -41,6 +42,7 @@ _LEADS_SHOWN = 5
 _MARKER = ".clew-demo"
 _MADE = (
     *("bentoml", "bundles", "data-docs", "mlruns", "report.html", "runs", "serving.log", "simulated", "warehouse"),
+    *("store.sqlite", "store.sqlite-wal", "store.sqlite-shm"),
     _MARKER,
 )
 # A committed mapping is known by the files it reads.
@@ -78,10 +80,11 @@ def run_demo(*, leads: int, seed: int, folder: Path | None, home: Path) -> None:
     best = _best_leads(trained, settings)
     custom = custom_kinds(trained.bundle.catalogue) if served else {}
     answers = _score_over_http(settings, best, trained.cutoff_us, custom=custom)
+    on_pages = fill_pages(settings, trained.cutoff_us)
     report = _report(trained, settings, answers, home)
     took = f"{time.monotonic() - started:.0f} s"
     console().print(f"\nThe whole line took {took}. Report: {report}", style="bold", markup=False, soft_wrap=True)
-    _say_next(settings, answers, as_of)
+    _say_next(settings, answers, as_of, on_pages=on_pages)
 
 
 def _fresh_home(home: Path) -> Settings:
@@ -99,7 +102,13 @@ def _fresh_home(home: Path) -> Settings:
             made.unlink(missing_ok=True)
     marker.touch()
     return load_settings(
-        home=home, warehouse=home / "warehouse", bundles=home / "bundles", mlruns=home / "mlruns", port=_free_port()
+        home=home,
+        warehouse=home / "warehouse",
+        bundles=home / "bundles",
+        mlruns=home / "mlruns",
+        # Never the team's own store, whatever is configured.
+        store=f"sqlite:///{home / 'store.sqlite'}",
+        port=_free_port(),
     )
 
 
@@ -262,14 +271,17 @@ def _summary(trained: Trained) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _say_next(settings: Settings, answers: list[dict[str, Any]], as_of: datetime) -> None:
+def _say_next(settings: Settings, answers: list[dict[str, Any]], as_of: datetime, *, on_pages: int) -> None:
     variables = f"CLEW_HOME={shlex.quote(str(settings.home))} CLEW_MLRUNS={shlex.quote(str(settings.mlruns))}"
     console().print(f"\nTo go on with the demo's data: export {variables}", markup=False, soft_wrap=True)
     database = f"sqlite:///{settings.mlruns}/mlflow.db"
-    lead = str(answers[0]["lead_id"])
+    lead, port = str(answers[0]["lead_id"]), load_settings().port
+    serving = f"answer a CRM at http://127.0.0.1:{port}/v1/score"
+    if on_pages:
+        serving += f"; the sales pages are at http://127.0.0.1:{port}/ (no key needed on this machine)"
     next_steps(
         (typed("clew", "explain", lead, "--as-of", iso(as_of)), "one lead's reasons; --language zh for Chinese"),
-        ("clew serve", f"answer a CRM at http://127.0.0.1:{load_settings().port}/v1/score"),
+        ("clew serve", serving),
         (typed("mlflow", "ui", "--backend-store-uri", database), "look at the run and its pictures"),
         ("clew import FOLDER --mapping salesforce", "bring your own export (or hubspot, dynamics, odoo, a YAML file)"),
     )

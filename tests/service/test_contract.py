@@ -84,7 +84,7 @@ def test_without_a_key_nothing_is_told_but_the_description_and_health(service: S
     for open_path in ("/readyz", "/livez", "/healthz", "/v1/openapi.json"):
         assert httpx.get(service.url + open_path).status_code == 200
     asked = httpx.get(service.url)
-    assert (asked.status_code, asked.headers["location"]) == (303, "/sign-in")
+    assert (asked.status_code, asked.headers["location"]) == (303, "/sign-in?next=%2F")
 
 
 def test_a_key_opens_what_its_scopes_name_and_nothing_else(service: ServiceHandle, store: Store, key: str) -> None:

@@ -128,6 +128,7 @@ def test_what_the_demo_says_to_type_next_works_with_its_data(shown: _Shown) -> N
     again = shown.line(*command[1].split(), "--json", CLEW_HOME=exported[1], CLEW_MLRUNS=exported[2])
     assert json.loads(again.out) == shown.answers[0]
     assert "http://127.0.0.1:8020/v1/score" in shown.ran.err
+    assert re.search(r"[1-9]\d* open leads stand on the sales pages", shown.ran.err)
 
 
 def test_a_second_demo_keeps_what_it_has_not_made_and_a_first_one_refuses(tmp_path: Path) -> None:
