@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["read_yaml", "written_whole"]
+    from pydantic import ValidationError
+
+__all__ = ["in_words", "read_yaml", "written_whole"]
 
 
 @contextmanager
@@ -71,3 +73,13 @@ def read_yaml(path: Path) -> object:
         where = f" at line {mark.line + 1}" if mark else ""
         raise UsageError(f"{path} is no YAML{where}", hint="check indentation and quotes") from None
     return found
+
+
+def in_words(error: ValidationError) -> str:
+    """Return what pydantic found wrong in a file, key by key, without the values."""
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(step) for step in problem["loc"])
+        text = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"{where}: {text}" if where else text)
+    return "; ".join(lines)

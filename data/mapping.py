@@ -15,6 +15,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from data.errors import DataError, UsageError
+from data.files import in_words
 from data.mapping_terms import (
     ColumnSpec,
     Condition,
@@ -282,13 +283,4 @@ def load_mapping(path_or_preset_name: str | Path) -> Mapping:
     try:
         return Mapping.model_validate(raw)
     except ValidationError as error:
-        raise UsageError(f"mapping {path.name}: {_in_words(error)}", hint="see the mapping language") from None
-
-
-def _in_words(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        where = ".".join(str(step) for step in problem["loc"])
-        text = problem["msg"].removeprefix("Value error, ")
-        lines.append(f"{where}: {text}" if where else text)
-    return "; ".join(lines)
+        raise UsageError(f"mapping {path.name}: {in_words(error)}", hint="see the mapping language") from None

@@ -70,7 +70,7 @@ def show_watched(watched: Watched, done: Done | None = None, *, language: Langua
         mark = "[red]✗[/red]" if finding.severity == "act" else "[yellow]–[/yellow]"
         out.print(f"{mark} {KINDS[finding.kind].in_language(language)}: ", end="")
         out.print(f"{finding.subject}: {finding.evidence.in_language(language)}", markup=False, soft_wrap=True)
-        out.print(f"    {finding.todo.in_language(language)}", markup=False, soft_wrap=True)
+        out.print(f"    {finding.remedy.in_language(language)}", markup=False, soft_wrap=True)
     out.print(f"[bold]{ACTS[watched.call.act].in_language(language)}[/bold]: ", end="")
     out.print(watched.call.reason.in_language(language), markup=False, soft_wrap=True)
     if done is not None:

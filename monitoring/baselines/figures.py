@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from data.clock import to_us
 from data.errors import UsageError
-from data.files import read_yaml
+from data.files import in_words, read_yaml
 from monitoring.attribution.spend import Rates
 
 if TYPE_CHECKING:
@@ -108,13 +108,4 @@ def read_model(path: Path, model: type[_Model]) -> _Model:
     try:
         return model.model_validate({} if raw is None else raw)
     except ValidationError as error:
-        raise UsageError(f"{path.name}: {_in_words(error)}", hint="correct these keys") from None
-
-
-def _in_words(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        where = ".".join(str(step) for step in problem["loc"])
-        text = problem["msg"].removeprefix("Value error, ")
-        lines.append(f"{where}: {text}" if where else text)
-    return "; ".join(lines)
+        raise UsageError(f"{path.name}: {in_words(error)}", hint="correct these keys") from None

@@ -48,7 +48,7 @@ KINDS: Mapping[Kind, Words] = {
     "ranking_lost": Words(en="the order of the list has lost its worth", zh="排序能力下降"),
 }
 
-_TODO: Mapping[Kind, Words] = {
+_REMEDIES: Mapping[Kind, Words] = {
     "source_stopped": Words(
         en="ask whoever runs this source whether it was switched off; if not, mend its connection and import again",
         zh="先问该来源的负责人是否主动停用；若不是，修复对接后重新导入",
@@ -115,9 +115,9 @@ class Finding:
     figures: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def todo(self) -> Words:
+    def remedy(self) -> Words:
         """What a person does about it."""
-        return _TODO[self.kind]
+        return _REMEDIES[self.kind]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON.
@@ -134,6 +134,6 @@ class Finding:
             "subject": self.subject,
             "severity": self.severity,
             "evidence": self.evidence.model_dump(),
-            "todo": self.todo.model_dump(),
+            "remedy": self.remedy.model_dump(),
             "figures": dict(self.figures),
         }

@@ -284,6 +284,7 @@ def test_what_is_due_is_retrained_once_a_day_for_the_moment_that_was_asked(
     assert len(calls) == 2
 
 
+# Half a minute of training: on every run the calls are counted here, and the month itself is shown by test_retrain.
 @pytest.mark.skipif(not EVIDENCE, reason="a whole monthly run, which its own tests show; `make evidence` runs it")
 def test_a_retrain_that_was_called_for_really_trains(due: Settings) -> None:
     with beside_prior_and_rules():

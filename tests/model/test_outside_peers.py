@@ -96,6 +96,7 @@ def test_the_peers_are_pinned_with_hashes_and_no_address() -> None:
     assert all("--hash=sha256:" in block for block in text.split("\n") if block.startswith("    --hash"))
 
 
+# 1.2 GB that clew itself never needs, in an environment of its own; how their answers are read is tested above.
 @pytest.mark.skipif(not PYTHON.is_file(), reason="CatBoost and FLAML are optional: make bench-peers installs them")
 def test_the_peers_answer_with_probabilities_that_order_later_rows(parts: tuple[Rows, Rows], folder: Path) -> None:
     answer = ask(folder, python=PYTHON, seconds=3, threads=1)

@@ -51,6 +51,7 @@ class _Line:
     covered: float
 
 
+# Minutes of training; the test above holds one small world to wider bounds on every run.
 @pytest.mark.skipif(not EVIDENCE, reason="three trainings on 8,000 leads; `make evidence` runs them")
 @pytest.mark.timeout(3600)
 def test_what_a_bundle_promises_of_later_months_is_near_the_truth(tmp_path: Path) -> None:

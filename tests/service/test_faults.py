@@ -17,6 +17,7 @@ from serving.answers import ErrorAnswer
 from serving.endpoints import BATCH_LIMIT, SINGLE_LIMIT
 from serving.openapi import EXAMPLE_REQUEST
 from serving.start import ServiceHandle
+from tests.missing import missing_part
 from tests.service.running import BODY, HEAD, Wire, log_lines, megabytes_of, metric, post, running, soon, workers_of
 from training.bundles.sealing import point_at, publish
 
@@ -202,7 +203,7 @@ def full_disk() -> Path:
     """A device on which nothing can be written, as a disk that is full."""
     device = Path("/dev/full")
     if not device.exists():
-        pytest.skip("this system has no /dev/full")
+        missing_part("this system has no /dev/full")
     return device
 
 

@@ -21,6 +21,7 @@ from data.store.schema import SCHEMA, SCORES
 from serving.openapi import EXAMPLE_REQUEST
 from serving.start import ServiceHandle
 from tests.data.stores import rows_of
+from tests.missing import missing_part
 from tests.postgres import fresh_url
 from tests.service.running import metric, post, running, soon, workers_of
 from training.bundles.sealing import point_at, publish
@@ -100,10 +101,11 @@ def test_a_locked_file_is_waited_for_and_then_refused_and_others_are_answered(
     assert put(handle, "locked-2").json() == {"result": "new"}
 
 
-@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="this system cannot limit the files of another process")
 def test_on_a_full_disk_nothing_is_acknowledged_and_when_there_is_space_again_all_goes_on(
     file_of: tuple[Path, ServiceHandle],
 ) -> None:
+    if not hasattr(resource, "prlimit"):
+        missing_part("this system cannot limit the files of another process")
     path, handle = file_of
     store = open_store(f"sqlite:///{path}")
     before = {row[0] for row in rows_of(store, "leads")["leads"]}
