@@ -17,9 +17,9 @@ from data.warehouse import Warehouse
 from features.memory import EventFact, evaluate
 from features.snapshots import open_leads
 from features.sql import compute_features
-from serving.facts import custom_kinds, to_facts
-from serving.payload import parse_item
-from serving.requests import request_of
+from serving.scoring.facts import custom_kinds, to_facts
+from serving.scoring.payload import parse_item
+from serving.scoring.requests import request_of
 from training.bundles.bundle import Bundle, pointed_bundle
 from training.run import frames
 

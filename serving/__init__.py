@@ -1,6 +1,6 @@
 """Serving: a request becomes facts, a bundle answers, reasons are told in words, and BentoML carries it to the CRM.
 
-`serving.scorer` knows nothing of the web, `serving.app` nothing of BentoML, and `serving.service` is the thin shell
+`serving.scoring` knows nothing of the web, `serving.http` nothing of BentoML, and `serving.service` is the thin shell
 around both. Nothing here imports mlflow, shap, great_expectations or pandas.
 """
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from data.console import console, print_json, step
+from serving.batch.score_command import register as register_score
+from serving.batch.sync_command import register as register_sync
 from serving.changes.commands import register as register_changes
-from serving.key_commands import keys_app
-from serving.score_command import register as register_score
-from serving.sync_command import register as register_sync
+from serving.keys.commands import keys_app
 from serving.webhooks.commands import webhooks_app
 
 __all__ = ["register", "show_answer"]
@@ -37,7 +37,7 @@ def serve(
 ) -> None:
     """Answer over HTTP until Ctrl-C, with the promoted bundle or, without one, with the rules."""
     from data.settings import load_settings
-    from serving.start import serve as start
+    from serving.process.start import serve as start
 
     given = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
     settings = load_settings(**given)
@@ -60,10 +60,10 @@ def explain(
     from data.commands import require_leads
     from data.settings import load_settings
     from data.warehouse import Warehouse
-    from serving.facts import custom_kinds
-    from serving.payload import parse_item
-    from serving.requests import request_of
-    from serving.state import answering
+    from serving.process.state import answering
+    from serving.scoring.facts import custom_kinds
+    from serving.scoring.payload import parse_item
+    from serving.scoring.requests import request_of
 
     settings = load_settings()
     as_of_us = to_us(parse_moment(as_of, field="--as-of") if as_of else now())
@@ -128,6 +128,6 @@ def demo(
     home: Annotated[Path, typer.Option(help="Where everything of the demo goes; made anew.")] = Path("var/demo"),
 ) -> None:
     """Show the main job from end to end: import, check, train, judge, register, seal, serve, score, explain."""
-    from serving.demo import run_demo
+    from serving.demo.run import run_demo
 
     run_demo(leads=leads, seed=seed, folder=folder, home=home)

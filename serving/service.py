@@ -1,4 +1,4 @@
-"""The BentoML service: a thin shell around `serving.app`, with BentoML's health, metrics and supervision of workers.
+"""The BentoML service: a thin shell around `serving.http.app`, with BentoML's health, metrics and watch over workers.
 
 All scoring is in plain code below this module and could stand on any other ASGI server. BentoML keeps a timer and a
 tracing context of every request for as long as its time-out is, and measures and routes each one several times over; so
@@ -18,26 +18,26 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 import bentoml
 
 from data.settings import load_settings
-from serving.admission import Admission
-from serving.app import create_app
 from serving.changes.handlers import changes_routes
 from serving.changes.voices import Voices
-from serving.chores import Chore, run_chores
-from serving.connections import bound_connections
-from serving.door import Door
-from serving.event_log import EventLog
-from serving.following import Follower, pointer_stamp
+from serving.http.admission import Admission
+from serving.http.app import create_app
+from serving.http.connections import bound_connections
+from serving.http.event_log import EventLog
+from serving.http.metrics import Metrics
 from serving.intake.handlers import intake_routes
-from serving.keyring import check_bind, keyring_of
+from serving.keys.keyring import check_bind, keyring_of
 from serving.leads.handlers import lead_routes
-from serving.lean import leave_out_training
-from serving.metrics import Metrics
-from serving.owner import follow_owner
 from serving.pages.handlers import page_routes
-from serving.rescoring import Rescorer
-from serving.score_log import ScoreLog
-from serving.state import ServingState, answering
-from serving.storework import StoreWork, store_chores
+from serving.process.chores import Chore, run_chores
+from serving.process.following import Follower, pointer_stamp
+from serving.process.lean import leave_out_training
+from serving.process.owner import follow_owner
+from serving.process.state import ServingState, answering
+from serving.process.storework import StoreWork, store_chores
+from serving.stored.door import Door
+from serving.stored.rescoring import Rescorer
+from serving.stored.score_log import ScoreLog
 from serving.today.handlers import today_routes
 from serving.webhooks.delivering import Deliverer, Means
 from serving.webhooks.routes import webhook_routes
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
 
     from data.settings import Settings
     from data.store.engine import Store
-    from serving.keyring import Keyring
-    from serving.routing import Route
-    from serving.scorer import Scorer
+    from serving.http.routing import Route
+    from serving.keys.keyring import Keyring
+    from serving.scoring.scorer import Scorer
     from serving.webhooks.delivering import News
 
 __all__ = ["LeadScoring"]

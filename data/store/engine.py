@@ -22,14 +22,25 @@ from data.store.schema import SCHEMA, VERSION_TABLE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["WRITE", "Store", "connect", "expect_schema", "open_store", "place_of", "schema_of", "store_url", "told"]
+__all__ = [
+    "WAIT_MS",
+    "WRITE",
+    "Store",
+    "connect",
+    "expect_schema",
+    "open_store",
+    "place_of",
+    "schema_of",
+    "store_url",
+    "told",
+]
 
 T = TypeVar("T")
 
 _FILE = "sqlite:///"
 # Longer than any write of clew takes; beyond it the caller is told instead of kept.
-_WAIT_MS = 10_000
-WRITE = "clew_write"  # the option of a connection that takes the lock of writers at once
+WAIT_MS = 10_000
+WRITE = "clew_write"  # the option of a connection that takes the lock of writers at once: how long it waits, in ms
 _ATTEMPTS = 6
 # PostgreSQL's serialization_failure and deadlock_detected: nothing was written, the same work may run again.
 _AGAIN = frozenset({"40001", "40P01"})
@@ -121,16 +132,19 @@ class Store:
 
     def _once(self, work: Callable[[sa.Connection], T]) -> T:
         if self.is_postgres:
-            return self._written(work)
-        if not self._turn.acquire(timeout=_WAIT_MS / 1e3):
+            return self._written(work, WAIT_MS)
+        asked = time.monotonic()
+        if not self._turn.acquire(timeout=WAIT_MS / 1e3):
             raise InfrastructureError(f"the store {place_of(self.engine)} is being written by others", hint=_REMEDY)
         try:
-            return self._written(work)
+            # One limit for both waits, for the others of this process and for those of another.
+            left = WAIT_MS - int((time.monotonic() - asked) * 1e3)
+            return self._written(work, max(left, 1))
         finally:
             self._turn.release()
 
-    def _written(self, work: Callable[[sa.Connection], T]) -> T:
-        with self.engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
+    def _written(self, work: Callable[[sa.Connection], T], wait_ms: int) -> T:
+        with self.engine.connect().execution_options(**{WRITE: wait_ms}) as connection, connection.begin():
             return work(connection)
 
     def close(self) -> None:
@@ -164,14 +178,15 @@ def connect(url: sa.URL, *, create: bool = False) -> sa.Engine:
 
 def _prepare_sqlite(raw: Any, record: object) -> None:  # noqa: ANN401, ARG001 - the signature is SQLAlchemy's
     raw.isolation_level = None  # the driver would begin late and never for a SELECT
-    for pragma in (f"busy_timeout={_WAIT_MS}", "synchronous=FULL"):
+    for pragma in (f"busy_timeout={WAIT_MS}", "synchronous=FULL"):
         raw.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     # A writer takes the lock at once: one that read first could not wait for another's commit, only fail.
-    writes = connection.get_execution_options().get(WRITE)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    wait_ms = connection.get_execution_options().get(WRITE)
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={wait_ms or WAIT_MS}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if wait_ms else "BEGIN")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from data.errors import InfrastructureError
-from data.store.engine import WRITE, connect, place_of, schema_of, store_url, told
+from data.store.engine import WAIT_MS, WRITE, connect, place_of, schema_of, store_url, told
 from data.store.schema import SCHEMA
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _make_file(path: Path) -> None:
 
 
 def _migrate(engine: sa.Engine, to: str) -> Migration:
-    with engine.connect().execution_options(**{WRITE: True}) as connection:
+    with engine.connect().execution_options(**{WRITE: WAIT_MS}) as connection:
         if engine.dialect.name == "sqlite":
             _use_wal(connection)
         with connection.begin():

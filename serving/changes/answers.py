@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serving.answers import Sources
+from serving.scoring.answers import Sources
 
 __all__ = ["ChangesAnswer", "ComparedScore", "UntoldAnswer"]
 

@@ -30,10 +30,10 @@ def changes(
     from data.errors import UsageError
     from data.settings import load_settings
     from data.store.engine import expect_schema, open_store
-    from serving.access import ANYONE
     from serving.changes.handlers import changes_of, parse_since
     from serving.changes.voices import Voices
-    from serving.exchange import Refusal
+    from serving.http.exchange import Refusal
+    from serving.keys.access import ANYONE
 
     settings, chosen = load_settings(), parse_since(since)
     with closing(open_store(settings.store_url)) as store:

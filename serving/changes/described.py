@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from serving.changes.answers import ChangesAnswer
-from serving.describing import ERRORS, LANGUAGE, REQUEST_ID, Described, responses
+from serving.http.describing import ERRORS, LANGUAGE, REQUEST_ID, Described, responses
 from serving.leads.described import LEAD_ID
 
 __all__ = ["DESCRIBED"]

@@ -8,14 +8,14 @@ from data.clock import parse_moment, to_us
 from data.errors import DataError
 from data.store.owners import owners_of
 from data.store.records import is_storable
-from serving.access import sees
 from serving.changes.ends import Since, end_of, newest_of, score_before
 from serving.changes.parts import changes_between
 from serving.changes.telling import told_changes, told_score
-from serving.exchange import Refusal, json_response
+from serving.http.exchange import Refusal, json_response
+from serving.http.problems import PayloadError, Problem
+from serving.http.routing import Route
+from serving.keys.access import sees
 from serving.leads.score import hidden
-from serving.problems import PayloadError, Problem
-from serving.routing import Route
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from data.store.engine import Store
     from data.store.keys import Scope
     from features.words import Language
-    from serving.access import Principal
     from serving.changes.voices import Voices
-    from serving.door import Door
-    from serving.routing import Call
+    from serving.http.routing import Call
+    from serving.keys.access import Principal
+    from serving.stored.door import Door
 
 __all__ = ["changes_of", "changes_routes", "parse_since"]
 

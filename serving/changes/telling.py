@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.clock import from_us, iso
 from features.words import Words
-from serving.reasons import ReasonTeller
+from serving.scoring.reasons import ReasonTeller
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,16 +9,16 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from data.errors import ClewError
-from serving.facts import CustomKind, custom_kinds
-from serving.loading import load_checked
-from serving.state import scorer_of
+from serving.process.loading import load_checked
+from serving.process.state import scorer_of
+from serving.scoring.facts import CustomKind, custom_kinds
 from training.bundles.bundle import folder_name
 
 if TYPE_CHECKING:
     from data.settings import Settings
     from features.catalogue import Catalogue
     from features.memory import Values
-    from serving.scorer import Scorer
+    from serving.scoring.scorer import Scorer
     from training.bundles.bundle import Answer
 
 __all__ = ["Said", "Voice", "Voices"]

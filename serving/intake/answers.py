@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serving.answers import ItemError
+from serving.scoring.answers import ItemError
 
 __all__ = ["Result", "Taken", "TakenItem", "TakenMany"]
 

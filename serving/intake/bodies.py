@@ -23,8 +23,8 @@ from data.store.records import (
     StageRecord,
     is_storable,
 )
-from serving import payload
-from serving.payload import MOST_CUSTOM, Amount, Incoming, Moment, Quantity, wrong
+from serving.scoring import payload
+from serving.scoring.payload import MOST_CUSTOM, Amount, Incoming, Moment, Quantity, wrong
 
 __all__ = [
     "AboutLead",

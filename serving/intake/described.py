@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving.describing import POST_ERRORS, REQUEST_ID, Described, json_content, responses
+from serving.http.describing import POST_ERRORS, REQUEST_ID, Described, json_content, responses
 from serving.intake.answers import Taken, TakenMany
 from serving.intake.bodies import AccountPut, ActionPost, EventPost, LeadPut, MergePost, OutcomePost, StagePost
 from serving.intake.parsing import MOST_ITEMS

@@ -10,12 +10,12 @@ from data.clock import now, to_us
 from data.store.logs import add_actions, add_events, add_merges, add_stages
 from data.store.owners import owners_of
 from data.store.states import add_outcomes, put_account, put_lead
-from serving.access import sees, visible_owners
-from serving.exchange import Refusal, json_response, read_body
+from serving.http.exchange import Refusal, json_response, read_body
+from serving.http.problems import PayloadError, Problem, error_body
+from serving.http.routing import Route
 from serving.intake.bodies import AccountPut, ActionPost, EventPost, LeadPut, MergePost, OutcomePost, StagePost
 from serving.intake.parsing import parse_items, parse_one
-from serving.problems import PayloadError, Problem, error_body
-from serving.routing import Route
+from serving.keys.access import sees, visible_owners
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from data.store.engine import Store
     from data.store.keys import Scope
     from data.store.records import Record, Verdict
-    from serving.access import Principal
-    from serving.door import Door
+    from serving.http.metrics import Metrics
+    from serving.http.routing import Call, Handler
     from serving.intake.bodies import Dated
-    from serving.metrics import Metrics
-    from serving.payload import Incoming
-    from serving.routing import Call, Handler
+    from serving.keys.access import Principal
+    from serving.scoring.payload import Incoming
+    from serving.stored.door import Door
 
 __all__ = ["LIST_LIMIT", "PUT_LIMIT", "Intake", "intake_routes"]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from serving.problems import PayloadError, Problem, kind_of, problems_of
+from serving.http.problems import PayloadError, Problem, kind_of, problems_of
 
 if TYPE_CHECKING:
-    from serving.payload import Incoming
+    from serving.scoring.payload import Incoming
 
 __all__ = ["MOST_ITEMS", "Items", "parse_items", "parse_one"]
 

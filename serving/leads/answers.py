@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serving.answers import Reason
+from serving.scoring.answers import Reason
 
 __all__ = ["GivenAnswer", "HistoryAnswer"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving.describing import ERRORS, LANGUAGE, REQUEST_ID, Described, responses
+from serving.http.describing import ERRORS, LANGUAGE, REQUEST_ID, Described, responses
 from serving.leads.answers import HistoryAnswer
 
 __all__ = ["DESCRIBED", "LEAD_ID"]

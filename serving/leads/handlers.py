@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from serving.exchange import Refusal, answer_response, json_response
+from serving.http.exchange import Refusal, answer_response, json_response
+from serving.http.problems import PayloadError, Problem
+from serving.http.routing import Route
 from serving.leads.score import given_scores, score_known
-from serving.problems import PayloadError, Problem
-from serving.routing import Route
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
     from data.store.engine import Store
     from data.store.keys import Scope
-    from serving.door import Door
-    from serving.metrics import Metrics
-    from serving.routing import Call
-    from serving.state import ServingState
+    from serving.http.metrics import Metrics
+    from serving.http.routing import Call
+    from serving.process.state import ServingState
+    from serving.stored.door import Door
 
 __all__ = ["Leads", "lead_routes", "whole_number"]
 

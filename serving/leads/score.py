@@ -11,19 +11,19 @@ from data.store.reading import lead_facts
 from data.store.records import is_storable
 from data.store.scores import Score, history, record_scores
 from features.facts import facts_as_of
-from serving.access import sees
-from serving.exchange import Refusal
-from serving.facts import custom_kinds
-from serving.notices import Notice
-from serving.rescoring import is_closed, score_answer
+from serving.http.exchange import Refusal
+from serving.keys.access import sees
+from serving.scoring.facts import custom_kinds
+from serving.scoring.notices import Notice
+from serving.stored.rescoring import is_closed, score_answer
 
 if TYPE_CHECKING:
     from data.store.engine import Store
     from data.store.reading import StoredFacts
     from data.store.scores import Cause, GivenScore
     from features.words import Language
-    from serving.access import Principal
-    from serving.scorer import Scorer, Told
+    from serving.keys.access import Principal
+    from serving.scoring.scorer import Scorer, Told
 
 __all__ = ["given_scores", "hidden", "log_entry", "score_known"]
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from data.clock import DAY_US
 from data.store.listing import COLUMNS, Wanted
 from data.store.records import is_storable
-from serving.exchange import Refusal
+from serving.http.exchange import Refusal
 from serving.today.call_list import MOST_LEADS
 
 if TYPE_CHECKING:

@@ -9,9 +9,11 @@ from urllib.parse import parse_qsl, quote
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from data.clock import HOUR_US, now, to_us
-from serving.access import ANYONE, is_loopback, may
-from serving.app import PAGE_PRINCIPAL
-from serving.exchange import Refusal, header_of, read_body
+from serving.http.app import PAGE_PRINCIPAL
+from serving.http.exchange import Refusal, header_of, read_body
+from serving.http.problems import PayloadError
+from serving.http.routing import Route
+from serving.keys.access import ANYONE, is_loopback, may
 from serving.pages.lead_handlers import LeadPages
 from serving.pages.list_handlers import ListPages
 from serving.pages.rendering import ASSETS, render
@@ -29,19 +31,17 @@ from serving.pages.visitor import (
     local_path,
     new_mark,
 )
-from serving.problems import PayloadError
-from serving.routing import Route
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from features.words import Language
     from serving.changes.voices import Voices
-    from serving.door import Door
-    from serving.keyring import Keyring
-    from serving.metrics import Metrics
-    from serving.routing import Call, Handler
-    from serving.state import ServingState
+    from serving.http.metrics import Metrics
+    from serving.http.routing import Call, Handler
+    from serving.keys.keyring import Keyring
+    from serving.process.state import ServingState
+    from serving.stored.door import Door
 
     Work = Callable[[Call, Visitor], Awaitable[Response]]
     FormWork = Callable[[Call, Visitor, Mapping[str, str]], Awaitable[Response]]

@@ -11,8 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from data.clock import DAY_US, now, parse_moment, to_us
 from data.store.notes import add_feedback
 from data.store.records import is_storable
-from serving.exchange import Refusal
-from serving.handover import in_language
+from serving.http.exchange import Refusal
 from serving.leads.score import hidden
 from serving.pages.behind import behind, reads_events
 from serving.pages.comparing import FEWEST, Comparing
@@ -22,7 +21,8 @@ from serving.pages.one_lead import Looking, look_at, seen_owner
 from serving.pages.rendering import percent, render
 from serving.pages.retelling import evidence_of, steps_of
 from serving.pages.wording import say
-from serving.reasons import format_number
+from serving.scoring.handover import in_language
+from serving.scoring.reasons import format_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from data.store.engine import Store
     from features.words import Language
     from serving.changes.voices import Voices
-    from serving.door import Door
+    from serving.http.routing import Call
     from serving.pages.behind import Happening
     from serving.pages.drawing import Timeline
     from serving.pages.one_lead import OneLead
     from serving.pages.retelling import Step
     from serving.pages.visitor import Visitor
-    from serving.routing import Call
-    from serving.scorer import Scorer
-    from serving.state import ServingState
+    from serving.process.state import ServingState
+    from serving.scoring.scorer import Scorer
+    from serving.stored.door import Door
 
 __all__ = ["LeadPages"]
 

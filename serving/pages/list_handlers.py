@@ -12,8 +12,8 @@ from data.clock import from_us, iso, now, to_us
 from data.store.listing import choices_of, count_listed, narrowed
 from data.store.notes import delete_view, newest_feedback, save_view, views_of
 from data.store.records import is_storable
-from serving.access import visible_owners
-from serving.exchange import Refusal
+from serving.http.exchange import Refusal
+from serving.keys.access import visible_owners
 from serving.pages.export import COLUMNS, csv_lines
 from serving.pages.filters import AGES, Spot, filters_from, spot_after
 from serving.pages.rendering import render
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from data.store.listing import Choice, Wanted
     from data.store.notes import Feedback
     from features.words import Language
-    from serving.door import Door
+    from serving.http.routing import Call
     from serving.pages.filters import Filters
     from serving.pages.rows import Row
     from serving.pages.visitor import Visitor
-    from serving.routing import Call
-    from serving.scorer import Scorer
-    from serving.state import ServingState
+    from serving.process.state import ServingState
+    from serving.scoring.scorer import Scorer
+    from serving.stored.door import Door
 
 __all__ = ["ListPages", "scorer_of"]
 

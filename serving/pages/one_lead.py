@@ -15,14 +15,14 @@ from data.store.schema import FACTS
 from data.store.scores import current_score, history
 from data.store.visits import visit
 from features.facts import facts_as_of
-from serving.access import sees
 from serving.changes.ends import Since
 from serving.changes.handlers import changes_of
-from serving.exchange import Refusal
+from serving.http.exchange import Refusal
+from serving.keys.access import sees
 from serving.leads.score import hidden
 from serving.pages.behind import Happening, happenings
 from serving.pages.retelling import bundle_of, retell
-from serving.rescoring import is_closed
+from serving.stored.rescoring import is_closed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from data.store.reading import StoredFacts
     from data.store.scores import GivenScore
     from features.words import Language
-    from serving.access import Principal
     from serving.changes.voices import Voices
+    from serving.keys.access import Principal
     from serving.pages.comparing import Compared, Comparing, Gap
     from serving.pages.retelling import Retelling
-    from serving.scorer import Scorer
+    from serving.scoring.scorer import Scorer
 
 __all__ = ["Looking", "OneLead", "look_at", "seen_owner"]
 

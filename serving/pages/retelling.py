@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from serving.reasons import ReasonTeller
+from serving.scoring.reasons import ReasonTeller
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from features.catalogue import Catalogue, Feature
     from features.words import Language
     from serving.changes.voices import Voices
-    from serving.scorer import Scorer
+    from serving.scoring.scorer import Scorer
     from training.bundles.bundle import Answer, Bundle, Grade
 
 __all__ = ["Retelling", "Step", "Teller", "bundle_of", "evidence_of", "retell", "steps_of"]
@@ -31,8 +31,8 @@ _SAME = 1e-9
 class Retelling:
     """A score in words. `base` is None where it cannot be told apart from the rest; `logit` is as it was shown.
 
-    `reasons` are as `serving.reasons` tells them. `interval` is the 90 % range of the probability, `grade` the record
-    of the grade, both None where nobody knows.
+    `reasons` are as `serving.scoring.reasons` tells them. `interval` is the 90 % range of the probability, `grade` the
+    record of the grade, both None where nobody knows.
     """
 
     probability: float

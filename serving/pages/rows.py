@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from data.clock import DAY_US, parse_moment, to_us
 from data.store.call_list import given_scores
 from data.store.listing import listed, standing
-from serving.access import sees
-from serving.capacity import capacity_of, ranges_of
+from serving.keys.access import sees
 from serving.pages.retelling import Teller
+from serving.today.capacity import capacity_of, ranges_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from data.store.engine import Store
     from data.store.listing import ListedLead, Wanted
     from features.words import Language
-    from serving.access import Principal
-    from serving.capacity import Capacity
+    from serving.keys.access import Principal
     from serving.pages.filters import Spot
-    from serving.scorer import Scorer
+    from serving.scoring.scorer import Scorer
+    from serving.today.capacity import Capacity
 
 __all__ = ["Row", "expected_of", "page_of"]
 

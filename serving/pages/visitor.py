@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
-from serving.access import ANYONE, is_loopback
-from serving.exchange import header_of
+from serving.http.exchange import header_of
+from serving.keys.access import ANYONE, is_loopback
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from features.words import Language
-    from serving.access import Principal
+    from serving.keys.access import Principal
 
 __all__ = [
     "LANGUAGE_COOKIE",

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serving.answers import HandOverAnswer, Reason
+from serving.scoring.answers import HandOverAnswer, Reason
 
 __all__ = ["CallAnswer", "TodayAnswer"]
 

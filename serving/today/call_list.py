@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from data.clock import from_us, iso
 from data.store.call_list import candidates, given_scores
-from serving.capacity import Capacity, call_order, capacity_of, ranges_of
-from serving.handover import in_language
-from serving.reasons import ReasonTeller
+from serving.scoring.handover import in_language
+from serving.scoring.reasons import ReasonTeller
+from serving.today.capacity import Capacity, call_order, capacity_of, ranges_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from data.store.call_list import Candidate, Given
     from data.store.engine import Store
     from features.words import Language
-    from serving.scorer import Scorer
+    from serving.scoring.scorer import Scorer
 
 __all__ = ["MOST_LEADS", "Asked", "call_list"]
 

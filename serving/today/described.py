@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving.describing import ERRORS, LANGUAGE, REQUEST_ID, Described, responses
+from serving.http.describing import ERRORS, LANGUAGE, REQUEST_ID, Described, responses
 from serving.today.answers import TodayAnswer
 from serving.today.call_list import MOST_LEADS
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from data.clock import now, to_us
-from serving.access import visible_owners
-from serving.exchange import Refusal, json_response
+from serving.http.exchange import Refusal, json_response
+from serving.http.problems import PayloadError, Problem
+from serving.http.routing import Route
+from serving.keys.access import visible_owners
 from serving.leads.handlers import whole_number
-from serving.problems import PayloadError, Problem
-from serving.routing import Route
 from serving.today.call_list import MOST_LEADS, Asked, call_list
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from data.store.engine import Store
     from data.store.keys import Scope
-    from serving.door import Door
-    from serving.routing import Call
-    from serving.state import ServingState
+    from serving.http.routing import Call
+    from serving.process.state import ServingState
+    from serving.stored.door import Door
 
 __all__ = ["today_routes"]
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data.clock import from_us, iso
 from data.errors import UsageError
-from serving.payload import Incoming
+from serving.scoring.payload import Incoming
 
 if TYPE_CHECKING:
     from data.store.deliveries import Message

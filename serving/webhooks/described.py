@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving.describing import ERRORS, POST_ERRORS, REQUEST_ID, Described, json_content, responses
+from serving.http.describing import ERRORS, POST_ERRORS, REQUEST_ID, Described, json_content, responses
 from serving.webhooks.bodies import (
     MOST_DELIVERIES,
     DeliveryList,

@@ -12,10 +12,10 @@ from data.errors import UsageError
 from data.store.deliveries import deliveries_of
 from data.store.outbox import send_ping
 from data.store.targets import list_targets, remove_target
-from serving.exchange import Refusal, json_response, read_body
+from serving.http.exchange import Refusal, json_response, read_body
+from serving.http.problems import PayloadError, Problem
+from serving.http.routing import Route
 from serving.intake.parsing import parse_one
-from serving.problems import PayloadError, Problem
-from serving.routing import Route
 from serving.webhooks.adding import add_webhook, check_url
 from serving.webhooks.addresses import AddressError
 from serving.webhooks.bodies import MOST_DELIVERIES, WebhookPost, chosen_kinds, delivery_answer, webhook_answer
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from data.store.deliveries import DeliveryState
     from data.store.keys import Scope
-    from serving.door import Door
-    from serving.routing import Call
+    from serving.http.routing import Call
+    from serving.stored.door import Door
     from serving.webhooks.addresses import Resolve
 
 __all__ = ["BODY_LIMIT", "webhook_routes"]

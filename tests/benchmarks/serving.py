@@ -27,7 +27,7 @@ import numpy as np
 
 from data.clock import from_us, iso
 from data.settings import load_settings
-from serving.start import serve
+from serving.process.start import serve
 from tests.benchmarks.measure import Measured
 from tests.service.bundles import AS_OF, AS_OF_US, EVENT_TYPES, random_rows, sealed_bundle
 from tests.service.running import children_of, free_port, megabytes_of, workers_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from features.scorecard import load_scorecard
-from serving.scorer import Scorer
+from serving.scoring.scorer import Scorer
 from tests.service.bundles import small_bundle
 
 if TYPE_CHECKING:

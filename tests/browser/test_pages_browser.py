@@ -18,14 +18,14 @@ from prometheus_client import CollectorRegistry
 from data.clock import now, to_us
 from data.settings import load_settings
 from data.store import Store, create_key, current_score, feedback_on
-from serving.app import create_app
 from serving.changes.voices import Voices
-from serving.door import Door
-from serving.event_log import EventLog
-from serving.keyring import Keyring
-from serving.metrics import Metrics
+from serving.http.app import create_app
+from serving.http.event_log import EventLog
+from serving.http.metrics import Metrics
+from serving.keys.keyring import Keyring
 from serving.pages.handlers import page_routes
-from serving.state import Answering, ServingState
+from serving.process.state import Answering, ServingState
+from serving.stored.door import Door
 from tests.data.stores import made_store
 from tests.missing import missing_part
 from tests.service.running import free_port
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-    from serving.scorer import Scorer
+    from serving.scoring.scorer import Scorer
 
 LEADS, ENDED = 150, 40
 CHROMIUM = Path("/usr/bin/chromium")

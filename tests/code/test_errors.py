@@ -10,7 +10,7 @@ import pytest
 
 import clew
 from data.errors import ClewError, DataError, InfrastructureError, RefusedError, UsageError
-from serving.problems import PayloadError, Problem
+from serving.http.problems import PayloadError, Problem
 
 ROOT = Path(__file__).parents[2]
 

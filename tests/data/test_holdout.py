@@ -20,11 +20,11 @@ from data.sync import sync
 from data.warehouse import Warehouse
 from features.facts import facts_as_of
 from features.scorecard import load_scorecard
-from serving.capacity import call_order
-from serving.facts import custom_kinds
-from serving.rescoring import rescore_dirty, score_facts
-from serving.score_command import score_open_leads
-from serving.scorer import Scorer
+from serving.batch.score_command import score_open_leads
+from serving.scoring.facts import custom_kinds
+from serving.scoring.scorer import Scorer
+from serving.stored.rescoring import rescore_dirty, score_facts
+from serving.today.capacity import call_order
 from tests.data.stores import made_store
 from tests.service.bundles import AS_OF_US
 from tests.service.test_score_command import LEADS, fill

@@ -12,7 +12,7 @@ from data.clock import DAY_US, from_us, to_us
 from features import people
 from features.facts import facts_as_of, related_leads
 from features.people import LeadStart, Merge, Outcome, Stretch, merges_in_effect, prepare_people, stretches
-from serving.requests import request_of
+from serving.scoring.requests import request_of
 from tests.reference import people as reference
 from tests.reference.worlds import World, connect, load, random_world, worlds, worlds_profile
 

@@ -13,7 +13,7 @@ from data.mapping import load_mapping
 from data.settings import load_settings
 from data.warehouse import Warehouse
 from features.training_set import build_training_set, catalogue_of, first_as_of
-from serving.demo import end_of_data
+from serving.demo.run import end_of_data
 from tests.datasets import public_dataset
 from training.certainty.correction import LEAST_SHIFT, PRIOR_SD, measure_correction
 from training.learning.calibration import fit_platt

@@ -11,8 +11,8 @@ import pytest
 
 from data.errors import DataError, RefusedError, UsageError
 from features.scorecard import load_scorecard
-from serving.payload import parse_request
-from serving.scorer import Scorer
+from serving.scoring.payload import parse_request
+from serving.scoring.scorer import Scorer
 from tests.model.conftest import settings_in, undrawn
 from training.bundles import publishing
 from training.bundles.bundle import Bundle, pointed_bundle

@@ -18,7 +18,7 @@ from data.mapping import load_mapping
 from data.settings import load_settings
 from data.warehouse import Warehouse
 from features.training_set import build_training_set
-from serving.demo import end_of_data
+from serving.demo.run import end_of_data
 from tests.datasets import public_dataset
 from training.evaluation.judging import MODEL
 from training.run import Trained, train

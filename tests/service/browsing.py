@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
-from serving.keyring import Keyring
-from serving.metrics import Metrics
+from serving.http.metrics import Metrics
+from serving.keys.keyring import Keyring
 from serving.pages.handlers import page_routes
-from serving.state import Answering, ServingState
+from serving.process.state import Answering, ServingState
 from tests.service.calling import Client
 
 if TYPE_CHECKING:
     import httpx
 
     from serving.changes.voices import Voices
-    from serving.door import Door
-    from serving.scorer import Scorer
+    from serving.scoring.scorer import Scorer
+    from serving.stored.door import Door
 
 __all__ = ["Browser", "lead_ids_on", "pages_over", "token_in"]
 

@@ -9,16 +9,16 @@ from typing import Any
 import httpx
 from prometheus_client import CollectorRegistry
 
-from serving.answers import ErrorAnswer
-from serving.app import create_app
-from serving.door import Door
-from serving.event_log import EventLog
+from serving.http.app import create_app
+from serving.http.event_log import EventLog
+from serving.http.metrics import Metrics
 from serving.intake.handlers import intake_routes
-from serving.keyring import Keyring
+from serving.keys.keyring import Keyring
 from serving.leads.handlers import lead_routes
-from serving.metrics import Metrics
-from serving.scorer import Scorer
-from serving.state import Answering, ServingState
+from serving.process.state import Answering, ServingState
+from serving.scoring.answers import ErrorAnswer
+from serving.scoring.scorer import Scorer
+from serving.stored.door import Door
 
 __all__ = ["HERE", "Client", "problem"]
 

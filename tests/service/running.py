@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from data.settings import load_settings
-from serving.openapi import EXAMPLE_REQUEST
-from serving.start import ServiceHandle, serve
+from serving.http.openapi import EXAMPLE_REQUEST
+from serving.process.start import ServiceHandle, serve
 
 __all__ = [
     "BODY",

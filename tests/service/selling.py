@@ -20,11 +20,11 @@ from data.store import (
     put_account,
     put_lead,
 )
-from serving.rescoring import rescore_dirty
+from serving.stored.rescoring import rescore_dirty
 
 if TYPE_CHECKING:
     from data.store import Store
-    from serving.scorer import Scorer
+    from serving.scoring.scorer import Scorer
 
 __all__ = ["fill_store", "score_all"]
 

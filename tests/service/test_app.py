@@ -14,16 +14,16 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-import serving.exchange
+import serving.http.exchange
 from features.scorecard import load_scorecard
-from serving.admission import Admission, Limits
-from serving.answers import BatchAnswer, ModelCard, ScoreAnswer
-from serving.endpoints import BATCH_LIMIT, MOST_VALUES, SINGLE_LIMIT
-from serving.event_log import EventLog
-from serving.exchange import accepted_language
-from serving.openapi import openapi_document
-from serving.reasons import ReasonTeller
-from serving.scorer import Scorer
+from serving.http.admission import Admission, Limits
+from serving.http.event_log import EventLog
+from serving.http.exchange import accepted_language
+from serving.http.openapi import openapi_document
+from serving.scoring.answers import BatchAnswer, ModelCard, ScoreAnswer
+from serving.scoring.handlers import BATCH_LIMIT, MOST_VALUES, SINGLE_LIMIT
+from serving.scoring.reasons import ReasonTeller
+from serving.scoring.scorer import Scorer
 from tests.service.calling import HERE, Client, problem
 
 JSON = {"content-type": "application/json"}
@@ -102,7 +102,7 @@ def test_a_body_that_does_not_arrive_is_given_up(client: Client, monkeypatch: py
         await asyncio.sleep(5)
         yield b"}"
 
-    monkeypatch.setattr(serving.exchange, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(serving.http.exchange, "BODY_SECONDS", 0.05)
     response = client("POST", "/v1/score", content=never(), headers=JSON)
     assert (response.status_code, problem(response)["code"]) == (408, "body_timeout")
 

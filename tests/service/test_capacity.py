@@ -16,7 +16,7 @@ from scipy.stats import binom
 
 from data.clock import parse_moment
 from data.simulator import simulate
-from serving.capacity import (
+from serving.today.capacity import (
     Capacity,
     Ranges,
     call_order,

@@ -35,20 +35,20 @@ from data.store.exchange import take_facts
 from data.store.forgetting import erase
 from features.facts import facts_as_of
 from features.scorecard import load_scorecard
-from serving.access import ANYONE
 from serving.changes.answers import ChangesAnswer
 from serving.changes.commands import register
 from serving.changes.ends import Since, end_of, score_before
 from serving.changes.handlers import changes_of, changes_routes, parse_since
 from serving.changes.parts import End, changes_between
 from serving.changes.voices import Voice, Voices
-from serving.door import Door
-from serving.exchange import Refusal
-from serving.facts import custom_kinds
-from serving.keyring import Keyring
-from serving.problems import PayloadError
-from serving.rescoring import score_facts
-from serving.scorer import Scorer
+from serving.http.exchange import Refusal
+from serving.http.problems import PayloadError
+from serving.keys.access import ANYONE
+from serving.keys.keyring import Keyring
+from serving.scoring.facts import custom_kinds
+from serving.scoring.scorer import Scorer
+from serving.stored.door import Door
+from serving.stored.rescoring import score_facts
 from tests.data.stores import BOTH, emptied, made_store
 from tests.data.test_sync import sound, stored
 from tests.reference.worlds import random_world, worlds_profile

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-import serving.demo
+import serving.demo.run
 from data.clock import parse_moment, to_us
 from data.errors import UsageError
 from data.settings import load_settings
 from data.warehouse import Warehouse
 from features.snapshots import open_leads
 from features.sql import compute_features
-from serving.demo import run_demo
+from serving.demo.run import run_demo
 from tests.commands import CommandLine, Ran
 from tests.datasets import public_dataset
 from training.bundles.bundle import Bundle, pointed_bundle
@@ -38,7 +38,7 @@ class _Shown:
         self.answers: Answers = []
         self.line = line
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(serving.demo, "_post", self._listening(serving.demo._post))
+            patch.setattr(serving.demo.run, "_post", self._listening(serving.demo.run._post))
             self.ran: Ran = line("demo", "--home", "shown", *arguments, CLEW_PLAN=plan)
         self.home = line.folder / "shown"
 
@@ -141,12 +141,12 @@ def test_a_second_demo_keeps_what_it_has_not_made_and_a_first_one_refuses(tmp_pa
     assert [path.name for path in own.iterdir()] == ["letters.txt"]
 
     made = tmp_path / "made"
-    serving.demo._fresh_home(made)
+    serving.demo.run._fresh_home(made)
     (made / "letters.txt").write_text("mine", "utf-8")
     (made / "warehouse").mkdir()
     (made / "warehouse" / "manifest.json").touch()
     (made / "mlruns").symlink_to(own)
-    settings = serving.demo._fresh_home(made)
+    settings = serving.demo.run._fresh_home(made)
     assert sorted(path.name for path in made.iterdir()) == [".clew-demo", "letters.txt"]
     assert (own / "letters.txt").exists()
     assert settings.warehouse_dir == made / "warehouse"

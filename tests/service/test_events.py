@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from features.memory import EventFact
-from serving.events import event_fact, quick_events
-from serving.payload import AccountEventIn, EventIn
+from serving.scoring.events import event_fact, quick_events
+from serving.scoring.payload import AccountEventIn, EventIn
 
 CHECKS: dict[bool, TypeAdapter[Any]] = {False: TypeAdapter(list[EventIn]), True: TypeAdapter(list[AccountEventIn])}
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from serving.answers import ErrorAnswer
-from serving.endpoints import BATCH_LIMIT, SINGLE_LIMIT
-from serving.openapi import EXAMPLE_REQUEST
-from serving.start import ServiceHandle
+from serving.http.openapi import EXAMPLE_REQUEST
+from serving.process.start import ServiceHandle
+from serving.scoring.answers import ErrorAnswer
+from serving.scoring.handlers import BATCH_LIMIT, SINGLE_LIMIT
 from tests.missing import missing_part
 from tests.service.running import BODY, HEAD, Wire, log_lines, megabytes_of, metric, post, running, soon, workers_of
 from training.bundles.sealing import point_at, publish

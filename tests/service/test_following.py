@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import serving.following
-import serving.loading
+import serving.process.following
+import serving.process.loading
 from data.settings import Settings, load_settings
-from serving.following import Follower, pointer_stamp
-from serving.state import ServingState, answering
+from serving.process.following import Follower, pointer_stamp
+from serving.process.state import ServingState, answering
 from training.bundles.bundle import pointed_bundle
 from training.bundles.sealing import point_at, publish
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("without_child")
 
 @pytest.fixture
 def without_child(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving.loading, "_try_in_child", lambda _: None)
+    monkeypatch.setattr(serving.process.loading, "_try_in_child", lambda _: None)
 
 
 class Worker:
@@ -82,7 +82,7 @@ def test_a_bad_one_is_refused_once_and_tried_again_later(
     assert "model.json has been changed or damaged" in worker.state.now.refused[0]
     (folder / "model.json").write_bytes(whole)
     later = time.monotonic() + 31
-    monkeypatch.setattr("serving.following.time.monotonic", lambda: later)
+    monkeypatch.setattr("serving.process.following.time.monotonic", lambda: later)
     assert worker.follower.look()
     assert (worker.state.digest, worker.pointer) == (other_bundle.digest, "current")
 
@@ -95,7 +95,7 @@ def test_a_refused_one_is_tried_less_and_less_often(
     point_at(bundles, "current", folder)
     clock, tries = time.monotonic(), []
     for second in range(0, 4_000, 5):
-        monkeypatch.setattr("serving.following.time.monotonic", lambda at=clock + second: at)
+        monkeypatch.setattr("serving.process.following.time.monotonic", lambda at=clock + second: at)
         before = len(worker.told)
         worker.follower.look()
         tries += [second] * (len(worker.told) - before)
@@ -112,7 +112,7 @@ def test_rolling_back_to_what_still_answers_needs_no_loading(
     point_at(bundles, "current", folder)
     worker.follower.look()
     point_at(bundles, "current", publish(bundle, bundles))
-    monkeypatch.setattr(serving.following, "load_checked", lambda _: pytest.fail("it is loaded already"))
+    monkeypatch.setattr(serving.process.following, "load_checked", lambda _: pytest.fail("it is loaded already"))
     assert worker.follower.look()
     assert worker.state.now is not None
     assert worker.state.now.scorer is before.scorer

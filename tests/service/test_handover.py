@@ -18,13 +18,13 @@ from data.settings import Settings
 from features.handover import AGREEMENTS, agreement
 from features.scorecard import DEFAULT_SCORECARD, Scorecard, load_scorecard, read_scorecard
 from features.words import LANGUAGES
-from serving.answers import ScoreAnswer
-from serving.crm_file import PRESETS, crm_file
-from serving.handover import NOTES, HandOver, in_language
-from serving.payload import parse_request
-from serving.rescoring import replayed, score_facts
-from serving.scorer import Scorer
-from serving.state import scorer_of
+from serving.batch.crm_file import PRESETS, crm_file
+from serving.process.state import scorer_of
+from serving.scoring.answers import ScoreAnswer
+from serving.scoring.handover import NOTES, HandOver, in_language
+from serving.scoring.payload import parse_request
+from serving.scoring.scorer import Scorer
+from serving.stored.rescoring import replayed, score_facts
 from tests.service.bundles import AS_OF_US, random_facts
 
 if TYPE_CHECKING:

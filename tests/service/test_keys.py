@@ -10,17 +10,17 @@ import pytest
 from typer.testing import CliRunner
 
 import clew
-import serving.keyring
+import serving.keys.keyring
 from data.clock import DAY_US, now, to_us
 from data.errors import InfrastructureError, UsageError
 from data.settings import load_settings
 from data.store.engine import Store, open_store
 from data.store.keys import create_key, list_keys, revoke_key
 from data.store.migrate import migrate
-from serving.access import ANYONE, Principal, sees
-from serving.exchange import Refusal
-from serving.keyring import Keyring, check_bind
-from serving.start import serve
+from serving.http.exchange import Refusal
+from serving.keys.access import ANYONE, Principal, sees
+from serving.keys.keyring import Keyring, check_bind
+from serving.process.start import serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ def test_a_key_that_expires_is_refused_from_that_moment_though_it_is_remembered(
     keyring.refresh()
     assert isinstance(ask(keyring, text), Principal)
     later = now().replace(year=now().year + 1)
-    monkeypatch.setattr(serving.keyring, "now", lambda: later)
+    monkeypatch.setattr(serving.keys.keyring, "now", lambda: later)
     assert ask(keyring, text) == 401
     keyring.close()
 
@@ -91,7 +91,7 @@ def test_known_keys_go_on_and_new_ones_wait_while_the_store_is_away(
     keyring = Keyring(url)
     keyring.refresh()
     assert isinstance(ask(keyring, known), Principal)
-    monkeypatch.setattr(serving.keyring, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(serving.keys.keyring, "FRESH_SECONDS", 0.0)
 
     def away(_: object, __: str) -> None:
         raise InfrastructureError("the store cannot be reached")

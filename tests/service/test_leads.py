@@ -13,13 +13,13 @@ from data.clock import from_us, iso, now, to_us
 from data.store.engine import Store
 from data.store.keys import create_key
 from data.store.scores import current_score, history, newest_scores
-from serving.answers import ScoreAnswer
-from serving.door import Door
-from serving.keyring import Keyring
+from serving.keys.keyring import Keyring
 from serving.leads.answers import HistoryAnswer
-from serving.rescoring import replayed
-from serving.score_log import ScoreLog
-from serving.scorer import Scorer
+from serving.scoring.answers import ScoreAnswer
+from serving.scoring.scorer import Scorer
+from serving.stored.door import Door
+from serving.stored.rescoring import replayed
+from serving.stored.score_log import ScoreLog
 from tests.data.stores import BOTH, emptied, made_store, rows_of
 from tests.service.calling import Client, problem
 from tests.service.test_intake import opened, url_of
@@ -202,9 +202,9 @@ def test_what_requests_were_answered_is_logged_but_never_current(
 def test_the_log_is_bounded_and_counts_what_it_lacks(
     door: Door, store: Store, scorer: Scorer, payload: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import serving.score_log
+    import serving.stored.score_log
 
-    monkeypatch.setattr(serving.score_log, "_MOST_WAITING", 3)
+    monkeypatch.setattr(serving.stored.score_log, "_MOST_WAITING", 3)
     log = ScoreLog(door)
     client = Client(scorer, door=door, score_log=log.put)
     for number in range(5):

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import serving.loading
+import serving.process.loading
 from data.errors import DataError
 from data.settings import load_settings
-from serving.loading import choose_bundle, load_checked
-from serving.payload import parse_request
-from serving.state import answering
+from serving.process.loading import choose_bundle, load_checked
+from serving.process.state import answering
+from serving.scoring.payload import parse_request
 from training.bundles.bundle import Bundle, pointed_bundle
 from training.bundles.sealing import point_at, publish
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def without_child(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the trial in a process of its own, where a test is about something else: it costs seconds."""
-    monkeypatch.setattr(serving.loading, "_try_in_child", lambda _: None)
+    monkeypatch.setattr(serving.process.loading, "_try_in_child", lambda _: None)
 
 
 def resealed(folder: Path, target: Path, name: str, change: Any) -> Path:
@@ -93,7 +93,7 @@ def test_a_read_only_folder_does_not_keep_a_bundle_from_answering(
     def read_only(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(serving.loading, "point_at", read_only)
+    monkeypatch.setattr(serving.process.loading, "point_at", read_only)
     assert choose_bundle(bundles).pointer == "current"
 
 

@@ -26,7 +26,7 @@ from data.store.schema import FACTS, SCORES
 from data.sync import sync
 from data.warehouse import Warehouse
 from monitoring.served_features import check_served
-from serving.start import ServiceHandle
+from serving.process.start import ServiceHandle
 from tests.data.stores import BOTH, rows_of
 from tests.postgres import fresh_url
 from tests.service.running import running, soon, workers_of

@@ -11,10 +11,10 @@ import pytest
 from data.clock import HOUR_US, now, to_us
 from data.store import Store, create_key, feedback_on, revoke_key, views_of
 from data.store.keys import open_session, verify_session
-from serving.door import Door
-from serving.keyring import Keyring
+from serving.keys.keyring import Keyring
 from serving.pages.handlers import SESSION_HOURS
 from serving.pages.wording import WORDS
+from serving.stored.door import Door
 from tests.data.stores import made_store
 from tests.service.browsing import Browser, lead_ids_on, pages_over, token_in
 from tests.service.selling import fill_store
@@ -23,7 +23,7 @@ from tests.service.test_intake import url_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from serving.scorer import Scorer
+    from serving.scoring.scorer import Scorer
     from tests.service.calling import Client
 
 OWN, OTHER, NOBODYS = "L-0000", "L-0001", "L-0002"  # of u7, of u8, of nobody

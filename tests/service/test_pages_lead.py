@@ -17,14 +17,14 @@ from data.store.forgetting import erase
 from data.store.schema import SCORES
 from data.store.visits import visit
 from features.definitions import EventCount
-from serving.access import ANYONE
 from serving.changes.voices import Voices
-from serving.door import Door
+from serving.keys.access import ANYONE
 from serving.pages.behind import behind
 from serving.pages.comparing import FEWEST, Comparing
 from serving.pages.one_lead import Looking, look_at
 from serving.pages.rendering import percent
 from serving.pages.retelling import retell, steps_of
+from serving.stored.door import Door
 from tests.data.stores import made_store
 from tests.service.browsing import Browser, lead_ids_on, pages_over, token_in
 from tests.service.selling import fill_store, score_all
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from serving.pages.one_lead import OneLead
-    from serving.scorer import Scorer
+    from serving.scoring.scorer import Scorer
     from training.bundles.bundle import Bundle
 
 LEADS, ENDED = 60, 30

@@ -13,10 +13,10 @@ from data.clock import DAY_US, now, to_us
 from data.store import LeadRecord, OutcomeRecord, Store, add_outcomes, current_score, put_account, put_lead
 from data.store.records import AccountRecord
 from features.scorecard import load_scorecard
-from serving.capacity import capacity_of, ranges_of
-from serving.door import Door
 from serving.pages.export import COLUMNS
-from serving.scorer import Scorer
+from serving.scoring.scorer import Scorer
+from serving.stored.door import Door
+from serving.today.capacity import capacity_of, ranges_of
 from tests.data.stores import made_store
 from tests.service.browsing import Browser, lead_ids_on, pages_over, token_in
 from tests.service.selling import fill_store, score_all

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from data.clock import DAY_US
-from serving.facts import to_facts
-from serving.payload import MOST_EVENTS, parse_batch, parse_item, parse_request
-from serving.problems import PayloadError
+from serving.http.problems import PayloadError
+from serving.scoring.facts import to_facts
+from serving.scoring.payload import MOST_EVENTS, parse_batch, parse_item, parse_request
 from tests.service.bundles import AS_OF_US
 
 PERSONAL = "li.wei@acme.example"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from serving.loading import load_checked
+from serving.process.loading import load_checked
 from tests.service.bundles import AS_OF_US, random_facts, small_bundle
 from training.bundles.bundle import Bundle
 from training.bundles.reasons import explainer

@@ -23,10 +23,10 @@ from features.memory import Evaluator
 from features.scorecard import load_scorecard
 from features.sql import compute_features, prepare_people
 from features.training_set import catalogue_of
-from serving.facts import custom_kinds, to_facts
-from serving.payload import parse_item, parse_request
-from serving.requests import hottest_leads, request_of
-from serving.scorer import Scorer
+from serving.scoring.facts import custom_kinds, to_facts
+from serving.scoring.payload import parse_item, parse_request
+from serving.scoring.requests import hottest_leads, request_of
+from serving.scoring.scorer import Scorer
 from tests.data.exports import mapping, run, write_export
 from training.bundles.bundle import Grade, SealedModel
 from training.bundles.sealing import seal

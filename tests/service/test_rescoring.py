@@ -30,10 +30,10 @@ from data.store import (
 )
 from data.store.exchange import columns_of, take_facts
 from features.scorecard import load_scorecard
-from serving import rescoring
-from serving.payload import parse_item
-from serving.rescoring import RESCORING, Rescorer, Waiting, replayed, rescore_dirty
-from serving.scorer import Scorer
+from serving.scoring.payload import parse_item
+from serving.scoring.scorer import Scorer
+from serving.stored import rescoring
+from serving.stored.rescoring import RESCORING, Rescorer, Waiting, replayed, rescore_dirty
 from tests.data.stores import BOTH, emptied, made_store
 from tests.service.bundles import AS_OF_US
 

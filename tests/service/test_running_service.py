@@ -15,12 +15,12 @@ import pytest
 
 from data.errors import InfrastructureError
 from data.settings import load_settings
-from serving.answers import BatchAnswer, ErrorAnswer, ModelCard, ScoreAnswer
-from serving.endpoints import SINGLE_LIMIT
-from serving.openapi import EXAMPLE_REQUEST
-from serving.payload import parse_request
-from serving.scorer import Scorer
-from serving.start import ServiceHandle, serve
+from serving.http.openapi import EXAMPLE_REQUEST
+from serving.process.start import ServiceHandle, serve
+from serving.scoring.answers import BatchAnswer, ErrorAnswer, ModelCard, ScoreAnswer
+from serving.scoring.handlers import SINGLE_LIMIT
+from serving.scoring.payload import parse_request
+from serving.scoring.scorer import Scorer
 from tests.service.running import children_of, free_port, gone, soon
 from training.bundles.sealing import point_at, publish
 
@@ -144,7 +144,7 @@ def test_a_port_in_use_is_an_error_that_names_it(service: ServiceHandle, tmp_pat
         serve(load_settings(home=tmp_path, port=port), background=True)
 
 
-_FOLLOWER = "from serving.owner import follow_owner; follow_owner(); import time; time.sleep(60)"
+_FOLLOWER = "from serving.process.owner import follow_owner; follow_owner(); import time; time.sleep(60)"
 _OWNER = f"""
 import os, subprocess, sys, time
 os.environ['CLEW_OWNER_PID'] = str(os.getpid())

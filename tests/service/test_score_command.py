@@ -30,9 +30,9 @@ from data.store.scores import newest_scores
 from data.sync import sync
 from data.warehouse import Warehouse
 from monitoring.served_features import check_served
-from serving.crm_file import PRESETS, crm_file
-from serving.rescoring import replayed, rescore_dirty
-from serving.scorer import Scorer
+from serving.batch.crm_file import PRESETS, crm_file
+from serving.scoring.scorer import Scorer
+from serving.stored.rescoring import replayed, rescore_dirty
 from tests.commands import CommandLine
 from tests.data.exports import run as run_import
 from tests.data.exports import write_export

@@ -17,11 +17,11 @@ import pytest
 from data.errors import DataError
 from features.memory import Values, evaluate
 from features.scorecard import Scorecard, load_scorecard, read_scorecard
-from serving.answers import ScoreAnswer
-from serving.payload import parse_request
-from serving.problems import PayloadError
-from serving.reasons import MOST_REASONS, ReasonTeller
-from serving.scorer import Scorer, rules_catalogue
+from serving.http.problems import PayloadError
+from serving.scoring.answers import ScoreAnswer
+from serving.scoring.payload import parse_request
+from serving.scoring.reasons import MOST_REASONS, ReasonTeller
+from serving.scoring.scorer import Scorer, rules_catalogue
 from tests.service.bundles import AS_OF_US, random_facts, random_rows
 from training.bundles.bundle import LOGIT_BOUND, Bundle
 
@@ -284,9 +284,9 @@ sys.meta_path.insert(0, Refuse())
 import json
 from pathlib import Path
 from features.scorecard import load_scorecard
-from serving.payload import parse_request
-from serving.scorer import Scorer
-import serving.app, serving.state
+from serving.scoring.payload import parse_request
+from serving.scoring.scorer import Scorer
+import serving.http.app, serving.process.state
 from training.bundles.bundle import Bundle
 scorer = Scorer(Bundle.load(Path(sys.argv[1])), load_scorecard())
 print(json.dumps(scorer.score(parse_request(sys.stdin.buffer.read()), as_of_us=0)))

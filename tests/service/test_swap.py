@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from features.scorecard import load_scorecard
-from serving.openapi import EXAMPLE_REQUEST
-from serving.payload import parse_request
-from serving.scorer import Scorer
-from serving.start import ServiceHandle
+from serving.http.openapi import EXAMPLE_REQUEST
+from serving.process.start import ServiceHandle
+from serving.scoring.payload import parse_request
+from serving.scoring.scorer import Scorer
 from tests.service.running import log_lines, metric, post, running, soon, workers_of
 from tests.service.traffic import Told, drive, request_bytes
 from training.bundles.bundle import pointed_bundle

@@ -23,12 +23,12 @@ from data.store import (
 )
 from data.store.call_list import candidates
 from features.scorecard import load_scorecard
-from serving.describing import Described
-from serving.door import Door
-from serving.keyring import Keyring
-from serving.rescoring import rescore_dirty
-from serving.scorer import Scorer
-from serving.state import Answering, ServingState
+from serving.http.describing import Described
+from serving.keys.keyring import Keyring
+from serving.process.state import Answering, ServingState
+from serving.scoring.scorer import Scorer
+from serving.stored.door import Door
+from serving.stored.rescoring import rescore_dirty
 from serving.today.answers import TodayAnswer
 from serving.today.call_list import Asked, call_list
 from serving.today.described import DESCRIBED

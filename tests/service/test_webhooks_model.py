@@ -13,10 +13,10 @@ from data.store import Store, add_target, claim_deliveries, open_store, record_s
 from data.store import scores as scores_module
 from data.store.scores import current_score
 from features.scorecard import load_scorecard
-from serving import score_command
-from serving.rescoring import rescore_dirty
-from serving.score_command import score_open_leads
-from serving.scorer import Scorer
+from serving.batch import score_command
+from serving.batch.score_command import score_open_leads
+from serving.scoring.scorer import Scorer
+from serving.stored.rescoring import rescore_dirty
 from serving.webhooks.signing import new_secret
 from tests.commands import CommandLine
 from tests.service.bundles import AS_OF_US

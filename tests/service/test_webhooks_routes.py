@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 
 from data.store import Store, create_key, list_targets, migrate, open_store
 from data.store.targets import MOST_TARGETS, add_target
-from serving.door import Door
-from serving.keyring import Keyring
+from serving.keys.keyring import Keyring
+from serving.stored.door import Door
 from serving.webhooks import bodies
 from serving.webhooks.delivering import Deliverer, Means
 from serving.webhooks.described import DESCRIBED

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from serving.start import ServiceHandle
+    from serving.process.start import ServiceHandle
 
 
 def ask(handle: ServiceHandle, method: str, path: str, body: Any = None) -> Any:

@@ -14,7 +14,7 @@ from data.importing import import_export
 from data.mapping import load_mapping
 from data.settings import load_settings
 from data.warehouse import Warehouse
-from serving.demo import end_of_data
+from serving.demo.run import end_of_data
 from tests.benchmarks.outside_peers.exchange import ENVIRONMENT, ask, read_rows, write_rows
 from tests.datasets import public_dataset
 from training.evaluation.bootstrap import Interval, Replicates, paired_bootstrap

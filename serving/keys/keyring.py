@@ -17,8 +17,8 @@ import anyio.to_thread
 
 from data.clock import now, to_us
 from data.errors import ClewError, InfrastructureError, UsageError
-from serving.access import ANYONE, is_loopback, principal_of
-from serving.exchange import Refusal
+from serving.http.exchange import Refusal
+from serving.keys.access import ANYONE, is_loopback, principal_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from data.settings import Settings
     from data.store.engine import Store
     from data.store.keys import ApiKey
-    from serving.access import Principal
+    from serving.keys.access import Principal
 
 T = TypeVar("T")
 

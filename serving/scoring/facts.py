@@ -10,16 +10,16 @@ from data.derive import BLANK_CHARACTERS, contact_completeness, email_domain_kin
 from data.tables import CUSTOM_PREFIX
 from features.definitions import Filled, LeadAttribute
 from features.memory import ActionFact, LeadFacts
-from serving.events import clean
-from serving.notices import Notice
-from serving.problems import PayloadError, Problem, kind_of
+from serving.http.problems import PayloadError, Problem, kind_of
+from serving.scoring.events import clean
+from serving.scoring.notices import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from features.catalogue import Catalogue
     from features.memory import Attribute, EventFact
-    from serving.payload import AccountIn, ActionIn, LeadIn, Scalar, ScoreRequest
+    from serving.scoring.payload import AccountIn, ActionIn, LeadIn, Scalar, ScoreRequest
 
 __all__ = ["CustomKind", "custom_kinds", "to_facts"]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from serving.exchange import Refusal
+from serving.http.exchange import Refusal
 
 __all__ = ["Admission", "Limits"]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from data.store.scores import Score
     from features.words import Language
-    from serving.scorer import Scorer
+    from serving.scoring.scorer import Scorer
 
 __all__ = ["PRESETS", "Preset", "crm_file"]
 

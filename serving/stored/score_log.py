@@ -15,8 +15,8 @@ from data.store.scores import Score, record_scores
 from serving.leads.score import log_entry
 
 if TYPE_CHECKING:
-    from serving.door import Door
-    from serving.scorer import Scorer, Told
+    from serving.scoring.scorer import Scorer, Told
+    from serving.stored.door import Door
 
 __all__ = ["ScoreLog"]
 

@@ -20,8 +20,8 @@ from pydantic_core import PydanticCustomError
 
 from data.clock import to_us
 from features.memory import EventFact
-from serving.events import FIRST_US, LARGEST_NUMBER, LAST_US, LONGEST_TEXT, event_fact, quick_events
-from serving.problems import PayloadError, Problem, kind_of, problems_of
+from serving.http.problems import PayloadError, Problem, kind_of, problems_of
+from serving.scoring.events import FIRST_US, LARGEST_NUMBER, LAST_US, LONGEST_TEXT, event_fact, quick_events
 
 __all__ = [
     "LARGEST_NUMBER",
@@ -244,8 +244,8 @@ def parse_request(body: bytes) -> ScoreRequest:
     'L-1'
     >>> parse_request(b'{"lead": {"lead_id": "L-1", "created_at": "2026-11-02T09:00:00"}}')
     Traceback (most recent call last):
-    serving.problems.PayloadError: lead.created_at: a time with an offset such as 2026-11-21T08:00:00Z was expected, a\
- time without one came
+    serving.http.problems.PayloadError: lead.created_at: a time with an offset such as 2026-11-21T08:00:00Z was \
+expected, a time without one came
     """
     try:
         return ScoreRequest.model_validate_json(body)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry, Counter, Histogram
 
-    from serving.rescoring import Rescored
+    from serving.stored.rescoring import Rescored
 
 __all__ = ["Metrics"]
 

@@ -22,10 +22,10 @@ from data.warehouse import Warehouse
 from features.snapshots import open_leads
 from features.sql import compute_features, only_row
 from serving.commands import show_answer
-from serving.demo_pages import fill_pages
-from serving.facts import custom_kinds
-from serving.requests import hottest_leads, request_of
-from serving.start import serve
+from serving.demo.pages import fill_pages
+from serving.process.start import serve
+from serving.scoring.facts import custom_kinds
+from serving.scoring.requests import hottest_leads, request_of
 from training.commands import run_training, show_published, show_scoreboard
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from data.errors import InfrastructureError
-from serving.exchange import Refusal
+from serving.http.exchange import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

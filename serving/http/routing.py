@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from data.store.keys import Scope
     from features.words import Language
-    from serving.access import Principal
+    from serving.keys.access import Principal
 
 __all__ = ["Call", "Handler", "Route", "Routes"]
 

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from serving.problems import Problem, error_body
+from serving.http.problems import Problem, error_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

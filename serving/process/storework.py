@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from serving.chores import Chore
+from serving.process.chores import Chore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from data.store.engine import Store
-    from serving.door import Door
-    from serving.metrics import Metrics
-    from serving.score_log import ScoreLog
+    from serving.http.metrics import Metrics
+    from serving.stored.door import Door
+    from serving.stored.score_log import ScoreLog
 
 __all__ = ["StoreWork", "Worker", "store_chores"]
 

@@ -21,7 +21,7 @@ from data.store.reading import StoredFacts, lead_facts
 from data.store.scores import Score, record_scores
 from features.facts import facts_as_of
 from features.memory import evaluate
-from serving.facts import custom_kinds
+from serving.scoring.facts import custom_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from data.store.scores import Cause
     from features.memory import LeadFacts, Values
     from features.scorecard import RulesResult
-    from serving.scorer import Scorer
+    from serving.scoring.scorer import Scorer
     from training.bundles.bundle import Answer
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from serving.event_log import EventLog
+    from serving.http.event_log import EventLog
 
 __all__ = ["Chore", "run_chores"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from data.errors import ClewError, DataError
-from serving.lean import leave_out_training
+from serving.process.lean import leave_out_training
 from training.bundles.bundle import Bundle, pointed_bundle
 from training.bundles.sealing import point_at
 
@@ -97,11 +97,11 @@ def _load(folder: Path) -> Bundle:
 
 
 def _try_in_child(folder: Path) -> None:
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     # The service's own environment would make the child count as one of its workers.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("BENTOML_")}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", "serving.loading", str(folder.absolute())]
+    command = [sys.executable, "-m", "serving.process.loading", str(folder.absolute())]
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and module
             command,

@@ -18,12 +18,12 @@ from features.catalogue import WINDOWS_DAYS, build_catalogue
 from features.definitions import AccountAttribute, Catalogue, Filled, LeadAttribute, Touch
 from features.memory import Evaluator
 from features.words import EVENT_TYPES
-from serving.facts import custom_kinds, to_facts
-from serving.handover import HandOver
-from serving.notices import Notice, tell
-from serving.payload import ScoreRequest, parse_item
-from serving.problems import PayloadError
-from serving.reasons import ReasonTeller
+from serving.http.problems import PayloadError
+from serving.scoring.facts import custom_kinds, to_facts
+from serving.scoring.handover import HandOver
+from serving.scoring.notices import Notice, tell
+from serving.scoring.payload import ScoreRequest, parse_item
+from serving.scoring.reasons import ReasonTeller
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +72,7 @@ class Scorer:
     Examples
     --------
     >>> from features.scorecard import load_scorecard
-    >>> from serving.payload import parse_request
+    >>> from serving.scoring.payload import parse_request
     >>> request = parse_request(b'{"lead": {"lead_id": "L-1", "account": {"employees": 800}}}')
     >>> answer = Scorer(None, load_scorecard()).score(request, as_of_us=0)
     >>> answer["source"], answer["probability"], answer["rules"]["points"]
@@ -151,7 +151,7 @@ class Scorer:
         lead_id
             The lead.
         facts
-            What was known of it, from `serving.facts.to_facts` or `features.facts.facts_as_of`.
+            What was known of it, from `serving.scoring.facts.to_facts` or `features.facts.facts_as_of`.
         as_of_us
             The moment of the prediction, in microseconds UTC.
         language

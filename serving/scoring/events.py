@@ -15,7 +15,7 @@ from features.definitions import SENIORITY_RANKS
 from features.memory import EventFact
 
 if TYPE_CHECKING:
-    from serving.payload import EventIn
+    from serving.scoring.payload import EventIn
 
 __all__ = ["FIRST_US", "LARGEST_NUMBER", "LAST_US", "LONGEST_TEXT", "clean", "event_fact", "moment_us", "quick_events"]
 

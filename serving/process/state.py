@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from data.holdout import holdout_of
 from features.scorecard import load_scorecard
-from serving.loading import choose_bundle
-from serving.scorer import Scorer
+from serving.process.loading import choose_bundle
+from serving.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
     from data.settings import Settings

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
-from serving.access import ANYONE, may
-from serving.endpoints import Endpoints, model_routes
-from serving.exchange import Refusal, accepted_language, error_response, header_of, request_id_of
-from serving.problems import PayloadError, Problem
-from serving.routing import Call, Route, Routes
+from serving.http.exchange import Refusal, accepted_language, error_response, header_of, request_id_of
+from serving.http.problems import PayloadError, Problem
+from serving.http.routing import Call, Route, Routes
+from serving.keys.access import ANYONE, may
+from serving.scoring.handlers import Endpoints, model_routes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from serving.access import Principal
-    from serving.admission import Admission
-    from serving.event_log import EventLog
-    from serving.keyring import Keyring
-    from serving.metrics import Metrics
-    from serving.routing import Handler
-    from serving.scorer import Scorer, Told
-    from serving.state import ServingState
+    from serving.http.admission import Admission
+    from serving.http.event_log import EventLog
+    from serving.http.metrics import Metrics
+    from serving.http.routing import Handler
+    from serving.keys.access import Principal
+    from serving.keys.keyring import Keyring
+    from serving.process.state import ServingState
+    from serving.scoring.scorer import Scorer, Told
 
 __all__ = ["BENTOML_ROUTES", "PAGE_PRINCIPAL", "App", "create_app"]
 

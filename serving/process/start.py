@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import InfrastructureError
-from serving.keyring import check_bind
-from serving.owner import OWNER_VARIABLE
+from serving.keys.keyring import check_bind
+from serving.process.owner import OWNER_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,7 +161,7 @@ def _environment(settings: Settings, home: Path, target: str) -> dict[str, str]:
     }
     if target == _SERVICE:
         # A Bento brings its own code; ours before it would be served in its place.
-        root = str(Path(__file__).parents[1])
+        root = str(Path(__file__).parents[2])
         told["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     if settings.scorecard is not None:
         told["CLEW_SCORECARD"] = str(settings.scorecard.absolute())

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import ClewError
-from serving.loading import load_checked, remember
-from serving.state import Answering, scorer_of
+from serving.process.loading import load_checked, remember
+from serving.process.state import Answering, scorer_of
 from training.bundles.bundle import pointed_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from data.settings import Settings
-    from serving.state import ServingState
+    from serving.process.state import ServingState
 
 __all__ = ["Follower", "Stamp", "pointer_stamp"]
 

@@ -10,8 +10,8 @@ from data.store.engine import open_store
 from data.store.migrate import migrate
 from data.sync import sync
 from data.warehouse import Warehouse
-from serving.score_command import score_open_leads
-from serving.state import answering
+from serving.batch.score_command import score_open_leads
+from serving.process.state import answering
 
 if TYPE_CHECKING:
     from data.settings import Settings

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import models_json_schema
 
-from serving.answers import BatchAnswer, ErrorAnswer, ModelCard, ScoreAnswer
 from serving.changes import described as changes
-from serving.describing import ERRORS, LANGUAGE, POST_ERRORS, REQUEST_ID, Described, json_content, responses
+from serving.http.describing import ERRORS, LANGUAGE, POST_ERRORS, REQUEST_ID, Described, json_content, responses
 from serving.intake import described as intake
 from serving.leads import described as leads
-from serving.payload import MOST_LEADS, ScoreRequest
+from serving.scoring.answers import BatchAnswer, ErrorAnswer, ModelCard, ScoreAnswer
+from serving.scoring.payload import MOST_LEADS, ScoreRequest
 from serving.today import described as today
 from serving.webhooks import described as webhooks
 

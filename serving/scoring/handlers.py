@@ -6,12 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from data.clock import now, to_us
-from serving.admission import Admission
-from serving.exchange import Refusal, answer_response, json_response, read_body
-from serving.openapi import openapi_document
-from serving.payload import parse_batch, parse_request
-from serving.problems import PayloadError, error_body
-from serving.routing import Route
+from serving.http.admission import Admission
+from serving.http.exchange import Refusal, answer_response, json_response, read_body
+from serving.http.openapi import openapi_document
+from serving.http.problems import PayloadError, error_body
+from serving.http.routing import Route
+from serving.scoring.payload import parse_batch, parse_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from features.words import Language
-    from serving.metrics import Metrics
-    from serving.routing import Call
-    from serving.scorer import Scorer, Told
-    from serving.state import Answering, ServingState
+    from serving.http.metrics import Metrics
+    from serving.http.routing import Call
+    from serving.process.state import Answering, ServingState
+    from serving.scoring.scorer import Scorer, Told
 
 __all__ = ["BATCH_LIMIT", "MOST_VALUES", "SINGLE_LIMIT", "Endpoints", "model_routes"]
 

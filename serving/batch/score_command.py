@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from data.settings import Settings
     from data.store.engine import Store
     from data.store.scores import Score
-    from serving.scorer import Scorer
+    from serving.scoring.scorer import Scorer
 
 __all__ = ["Batch", "register", "score_open_leads"]
 
@@ -46,8 +46,8 @@ def score(
     from data.errors import UsageError
     from data.settings import load_settings
     from data.store.engine import expect_schema, open_store
-    from serving.crm_file import PRESETS, crm_file
-    from serving.state import answering
+    from serving.batch.crm_file import PRESETS, crm_file
+    from serving.process.state import answering
 
     if out is not None and out.suffix not in {".csv", ".parquet"}:
         raise UsageError("--out: a file .csv or .parquet was expected", hint="choose one of the two endings")
@@ -175,8 +175,8 @@ def _of_store(store: Store, scorer: Scorer, as_of_us: int) -> Iterator[tuple[lis
     from data.store.open_leads import open_leads
     from data.store.reading import lead_facts
     from features.facts import facts_as_of
-    from serving.facts import custom_kinds
-    from serving.rescoring import score_facts
+    from serving.scoring.facts import custom_kinds
+    from serving.stored.rescoring import score_facts
 
     custom, after = custom_kinds(scorer.catalogue), ""
     while page := open_leads(store, as_of_us=as_of_us, after=after, limit=_BATCH):
@@ -199,7 +199,7 @@ def _of_warehouse(scorer: Scorer, settings: Settings, as_of_us: int) -> Iterator
     from features.snapshots import open_leads
     from features.training_set import feature_table
     from monitoring.served_features import lend_columns
-    from serving.rescoring import score_values
+    from serving.stored.rescoring import score_values
 
     require_leads(settings)
     warehouse = Warehouse(settings.warehouse_dir)
