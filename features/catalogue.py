@@ -118,7 +118,7 @@ def _profile_features() -> list[Feature]:
             kind="numeric",
             needs="lead",
             compute=LeadAttribute(column="contact_completeness"),
-            label=_words("completeness of contact data (0 to 1)", "联系方式完整度（0–1）"),
+            label=_words("completeness of contact data", "联系方式完整度"),
         )
     )
     for column, (group, en, zh) in _ACCOUNT_COLUMNS.items():
@@ -163,7 +163,7 @@ def _custom_feature(column: str, kind: str, name: str) -> Feature:
             kind="numeric",
             needs="lead",
             compute=Filled(column=f"custom_{column}"),
-            label=_words(f"{spaced(column)} is filled (1 or 0)", f"{spaced(column)} 已填写（1 或 0）"),
+            label=_words(spaced(column), spaced(column)),
         )
     return Feature(
         name=name,

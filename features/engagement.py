@@ -106,8 +106,8 @@ def engagement_features(types: tuple[str, ...]) -> list[Feature]:
             feature(
                 f"events_{days}d",
                 EventCount(days=days),
-                _windowed(_words("engagement events", "互动次数"), days),
-                _phrased(_words("{n} engagement events", "互动 {n} 次"), days),
+                _windowed(_words("activities", "互动次数"), days),
+                _phrased(_words("{n} activities", "互动 {n} 次"), days),
                 1,
             ),
             feature(
@@ -150,9 +150,8 @@ def engagement_features(types: tuple[str, ...]) -> list[Feature]:
         feature(
             "engagement_decayed",
             Decayed(half_life_days=14, days=90),
-            _words("engagement, half as heavy every 14 days", "互动热度（每 14 天减半）"),
-            _words("engagement of {n}, half as heavy every 14 days", "互动热度 {n}（每 14 天减半）"),
-            1,
+            _words("recent engagement (an event counts half after 14 days)", "近期互动（一次互动 14 天后减半计）"),
+            monotone=1,
         ),
         feature(
             "event_trend",
@@ -176,8 +175,9 @@ def intent_features(types: tuple[str, ...]) -> list[Feature]:
         kind="numeric",
         needs="events",
         compute=Decayed(types=intent, half_life_days=14, days=90),
-        label=_words("high-intent events, half as heavy every 14 days", "高意向热度（每 14 天减半）"),
-        phrase=_words("high-intent events of {n}, half as heavy every 14 days", "高意向热度 {n}（每 14 天减半）"),
+        label=_words(
+            "recent high-intent events (one counts half after 14 days)", "近期高意向行为（一次 14 天后减半计）"
+        ),
         scale="log",
         monotone=1,
     )
@@ -278,7 +278,7 @@ def account_activity_features() -> list[Feature]:
                 f"account_other_events_{days}d",
                 EventCount(days=days, scope="account"),
                 _windowed(_words("engagement of the company's other leads", "同公司其他线索的互动"), days),
-                _phrased(_words("{n} events by the company's other leads", "同公司其他线索互动 {n} 次"), days),
+                _phrased(_words("{n} activities of the company's other people", "同公司其他线索互动 {n} 次"), days),
             ),
             feature(
                 f"account_other_people_{days}d",

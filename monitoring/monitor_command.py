@@ -1,4 +1,7 @@
-"""The command `clew monitor`: do scores keep their promise, do the data look as they did, and is a retrain due."""
+"""The command `clew monitor`: do scores keep their promise, do the data look as they did, and is a retrain due.
+
+What it finds is kept for the page `/monitoring` of the service.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +26,30 @@ def monitor(
     as_of: Annotated[str | None, typer.Option("--as-of", help="What was known then; default: now.")] = None,
     act: Annotated[bool, typer.Option("--act", help="Retrain or recalibrate if that is due, once a day.")] = False,
     page: Annotated[Path | None, typer.Option(help="Write the page to this file, .html.")] = None,
+    attribution: Annotated[
+        bool, typer.Option("--attribution", help="Hand out the wins of a year too; takes as long as all the rest.")
+    ] = False,
+    baselines: Annotated[Path | None, typer.Option(help="Your own baselines, as of `clew baselines --file`.")] = None,
+    currency: Annotated[
+        str | None, typer.Option(help="Convert amounts into this currency by the entered rates; else they stay apart.")
+    ] = None,
     language: Annotated[Literal["en", "zh"], typer.Option(help="Of the page and of what is shown.")] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Write everything as JSON to standard output.")] = False,
 ) -> None:
     """Hold promises against outcomes and arrivals against the past, name what is not as it was, say what is due.
 
     Run it every Monday with --act: it retrains once a month, sooner when something calls for it, and never from data
-    that are broken. The exit code is 0 also where something was found.
+    that are broken. The figures are kept in monitoring/ of the home folder, for the page /monitoring of the service.
+    The exit code is 0 also where something was found.
     """
     from data.clock import to_us
     from data.commands import cutoff_of
     from data.errors import UsageError
     from data.settings import load_settings
+    from monitoring.market import measure_market
     from monitoring.page import write_monitor_page
+    from monitoring.standing_file import write_standing
+    from monitoring.taking_stock import take_stock
     from monitoring.watch import act_on, watch
 
     if page is not None and page.suffix != ".html":
@@ -46,11 +60,16 @@ def monitor(
         watched = watch(settings, as_of_us=to_us(moment), tell=tell)
         if page is not None:
             write_monitor_page(watched, page, language=language)
+        market = measure_market(
+            settings, to_us(moment), with_attribution=attribution, file=baselines, currency=currency, tell=tell
+        )
+        kept = write_standing(take_stock(watched, market, timezone=settings.timezone), settings)
         done = act_on(settings, watched, tell=tell) if act else None
     if as_json:
         print_json({**watched.as_dict(), "done": None if done is None else done.as_dict()})
         return
     show_watched(watched, done, language=language)
+    console().print(f"[dim]kept for the page /monitoring of the service: {kept}[/dim]", soft_wrap=True)
 
 
 def show_watched(watched: Watched, done: Done | None = None, *, language: Language = "en") -> None:

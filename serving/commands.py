@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +13,11 @@ from serving.batch.sync_command import register as register_sync
 from serving.changes.commands import register as register_changes
 from serving.keys.commands import keys_app
 from serving.webhooks.commands import webhooks_app
+
+if TYPE_CHECKING:
+    from data.settings import Settings
+    from features.words import Language
+    from serving.scoring.scorer import Scorer
 
 __all__ = ["register", "show_answer"]
 
@@ -50,25 +55,46 @@ def serve(
 
 
 def explain(
-    lead_id: Annotated[str, typer.Argument(help="A lead of the warehouse.")],
+    lead_id: Annotated[str, typer.Argument(help="A lead of the store or of the warehouse.")],
     as_of: AsOf = None,
     language: Annotated[Literal["en", "zh"], typer.Option(help="Of the reasons.")] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Write the answer as JSON to standard output.")] = False,
 ) -> None:
-    """Read one lead's score, the reasons that add up to it, and the rules beside it."""
+    """Read one lead's score, the reasons that add up to it, and the rules beside it.
+
+    A lead of the store is shown as its page shows it, with what changed and how similar ones ended. With --as-of, and
+    for a lead that only the warehouse knows, it is scored from the warehouse.
+    """
     from data.clock import now, parse_moment, to_us
-    from data.commands import require_leads
     from data.settings import load_settings
-    from data.warehouse import Warehouse
+    from serving.pages.terminal import facts_of, seen_in_store, show_lead
     from serving.process.state import answering
+
+    settings = load_settings()
+    now_us = to_us(now())
+    as_of_us = to_us(parse_moment(as_of, field="--as-of")) if as_of else now_us
+    scorer = answering(settings).scorer
+    seen = None if as_of else seen_in_store(settings, scorer, lead_id, language, now_us)
+    if seen is None:
+        answer = _of_warehouse(settings, scorer, lead_id, as_of_us, language)
+        print_json(answer) if as_json else show_answer(answer, language)
+    elif as_json:
+        print_json(facts_of(*seen, scorer))
+    else:
+        show_lead(*seen, scorer, language)
+
+
+def _of_warehouse(
+    settings: Settings, scorer: Scorer, lead_id: str, as_of_us: int, language: Language
+) -> dict[str, Any]:
+    """Return the answer for a lead as the warehouse knew it at a moment."""
+    from data.commands import require_leads
+    from data.warehouse import Warehouse
     from serving.scoring.facts import custom_kinds
     from serving.scoring.payload import parse_item
     from serving.scoring.requests import request_of
 
-    settings = load_settings()
-    as_of_us = to_us(parse_moment(as_of, field="--as-of") if as_of else now())
     require_leads(settings)
-    scorer = answering(settings).scorer
     with Warehouse(settings.warehouse_dir).connect() as connection:
         request = request_of(
             connection,
@@ -77,18 +103,17 @@ def explain(
             custom=custom_kinds(scorer.catalogue),
             actions=scorer.catalogue.needs("actions"),
         )
-    answer = scorer.score(parse_item(request, 0), as_of_us=as_of_us, language=language)
-    if as_json:
-        print_json(answer)
-    else:
-        show_answer(answer)
+    return scorer.score(parse_item(request, 0), as_of_us=as_of_us, language=language)
 
 
-def show_answer(answer: dict[str, Any]) -> None:
+def show_answer(answer: dict[str, Any], language: Language = "en") -> None:
     """Print an answer as a person reads it: the probability, what speaks for and against, the rules."""
     import math
 
     from rich.table import Table
+
+    from serving.pages.rendering import percent
+    from serving.pages.wording import say
 
     out = console()
     rules = answer["rules"]
@@ -101,6 +126,9 @@ def show_answer(answer: dict[str, Any]) -> None:
             f"[bold]{answer['probability']:.1%}[/bold] to win within {answer['horizon_days']} days, "
             f"score {answer['score']} of 100, grade {answer['grade']}"
         )
+        if answer["interval"]:
+            low, high = map(percent, answer["interval"])
+            out.print(say("range", language, low=low, high=high), markup=False)
         table = Table("log-odds", "why", box=None, padding=(0, 2))
         table.add_row(f"{answer['base_logit']:+.3f}", "[dim]an average lead[/dim]")
         for reason in answer["reasons"]:

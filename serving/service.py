@@ -1,4 +1,4 @@
-"""The BentoML service: a thin shell around `serving.http.app`, with BentoML's health, metrics and watch over workers.
+"""The BentoML service: a thin shell around `serving.app`, with BentoML's health, metrics and watch over workers.
 
 All scoring is in plain code below this module and could stand on any other ASGI server. BentoML keeps a timer and a
 tracing context of every request for as long as its time-out is, and measures and routes each one several times over; so
@@ -18,10 +18,10 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 import bentoml
 
 from data.settings import load_settings
+from serving.app import create_app
 from serving.changes.handlers import changes_routes
 from serving.changes.voices import Voices
 from serving.http.admission import Admission
-from serving.http.app import create_app
 from serving.http.connections import bound_connections
 from serving.http.event_log import EventLog
 from serving.http.metrics import Metrics
@@ -36,9 +36,11 @@ from serving.process.owner import follow_owner
 from serving.process.state import ServingState, answering
 from serving.process.storework import StoreWork, store_chores
 from serving.stored.door import Door
-from serving.stored.rescoring import Rescorer
+from serving.stored.rescoring import Rescored, Rescorer
 from serving.stored.score_log import ScoreLog
 from serving.today.handlers import today_routes
+from serving.watching.handlers import watching_routes
+from serving.watching.reading import Standings
 from serving.webhooks.delivering import Deliverer, Means
 from serving.webhooks.routes import webhook_routes
 
@@ -67,6 +69,7 @@ check_bind(_settings)
 _state = ServingState()
 _log = EventLog()
 _door = Door(_settings.store_url)
+_standings = Standings(_settings.home)
 
 
 class _Fronted(bentoml.Service[Any]):  # type: ignore[misc]  # its attributes carry no types
@@ -107,7 +110,8 @@ def _store_routes(metrics: Metrics, keyring: Keyring) -> list[Route]:
         *today_routes(_door, _state, capacity=_settings.capacity),
         *changes_routes(_door, voices),
         *webhook_routes(_door, private=_settings.webhook_private),
-        *page_routes(_door, _state, keyring, metrics, voices=voices, capacity=_settings.capacity),
+        *watching_routes(_standings),
+        *page_routes(_door, _state, keyring, metrics, voices=voices, standings=_standings, capacity=_settings.capacity),
     ]
 
 
@@ -115,7 +119,10 @@ def _rescorer(metrics: Metrics) -> Callable[[Store], Rescorer]:
     def failed(kind: str) -> None:
         _log.tell("rescoring_failed", error=kind)
 
-    return lambda store: Rescorer(store, _scorer, tell=failed, count=metrics.rescored)
+    def count(done: Rescored) -> None:
+        metrics.rescored(scored=done.scored, dropped=done.dropped, failed=done.failed)
+
+    return lambda store: Rescorer(store, _scorer, tell=failed, count=count)
 
 
 def _deliverer(metrics: Metrics) -> Callable[[Store], Deliverer]:
@@ -153,6 +160,7 @@ def _chores(settings: Settings, metrics: Metrics, keyring: Keyring, admission: A
         Chore("follow the pointer", 1.0, follow),
         Chore("measure", 1.0, measure),
         Chore("read the keys", 5.0, keyring.refresh),
+        Chore("look at the figures", 10.0, lambda: metrics.monitored(_standings.look().standing)),
         Chore("forget dead workers", 10.0, metrics.forget_the_dead),
     ]
 

@@ -28,9 +28,13 @@ __all__ = [
     "Choice",
     "ListedLead",
     "Place",
+    "Standing",
     "Wanted",
+    "chances_by_points",
     "choices_of",
     "count_listed",
+    "doubles_among",
+    "drawn_among",
     "list_again",
     "listed",
     "narrowed",
@@ -44,6 +48,7 @@ COLUMNS: tuple[Choice, ...] = get_args(Choice)
 # Below every probability, and in the order of the points.
 _BY_POINTS, _MOST_POINTS = -1.0, 1e6
 _LONGEST_WORDS = 500
+_BY_LOT = "holdout"
 
 Place = tuple[float, str]
 """Where a lead stands in the list: what it is ranked by, and its id."""
@@ -89,7 +94,9 @@ _NAMES = {"as_of_us": "as_of", "created_us": "created_at"}
 _SHOWN = [LISTED.c[_NAMES.get(name, name)] for name in ListedLead.__dataclass_fields__]
 
 
-def listed(store: Store, wanted: Wanted, *, after: Place | None = None, limit: int = 50) -> list[ListedLead]:
+def listed(
+    store: Store, wanted: Wanted, *, after: Place | None = None, limit: int = 50, drawn: bool | None = None
+) -> list[ListedLead]:
     """Return the next leads of the list, the most probable first, equal ones in falling order of their ids.
 
     Parameters
@@ -102,15 +109,17 @@ def listed(store: Store, wanted: Wanted, *, after: Place | None = None, limit: i
         Where the page before ended.
     limit
         Leads a page.
+    drawn
+        Only those that a lot decided about, or only the others.
 
     Raises
     ------
     InfrastructureError
         If the database cannot be used.
     """
-    if wanted.owners is not None and not wanted.owners:
+    if limit < 1 or (wanted.owners is not None and not wanted.owners):
         return []
-    query = sa.select(*_SHOWN).where(*_conditions(wanted))
+    query = sa.select(*_SHOWN).where(*_conditions(wanted, drawn=drawn))
     if after is not None:
         place, lead_id = after
         query = query.where(LISTED.c.place <= place, sa.or_(LISTED.c.place < place, LISTED.c.lead_id < lead_id))
@@ -133,16 +142,51 @@ def narrowed(store: Store, wanted: Wanted, *, few: int = 1000) -> Wanted:
     return wanted if len(found) > few else replace(wanted, words="", among=found)
 
 
-def count_listed(store: Store, wanted: Wanted) -> int:
-    """Return how many leads are wanted."""
-    if wanted.among is not None:
+def count_listed(store: Store, wanted: Wanted, *, drawn: bool | None = None) -> int:
+    """Return how many leads are wanted; those that a lot decided about, or the others, where one says so."""
+    if wanted.among is not None and drawn is None:
         return len(wanted.among)
     if wanted.owners is not None and not wanted.owners:
         return 0
+    query = sa.select(sa.func.count()).select_from(LISTED).where(*_conditions(wanted, drawn=drawn))
     with store.reading() as connection:
-        return int(
-            connection.execute(sa.select(sa.func.count()).select_from(LISTED).where(*_conditions(wanted))).scalar_one()
-        )
+        return int(connection.execute(query).scalar_one())
+
+
+def drawn_among(store: Store, wanted: Wanted) -> list[str]:
+    """Return the wanted leads that a lot decided about."""
+    if wanted.owners is not None and not wanted.owners:
+        return []
+    with store.reading() as connection:
+        return list(connection.scalars(sa.select(LISTED.c.lead_id).where(*_conditions(wanted, drawn=True))))
+
+
+def doubles_among(store: Store, wanted: Wanted) -> int:
+    """Return how many of the wanted leads are further ones of a person who has several."""
+    leads = FACTS["leads"].c
+    several = sa.select(leads.person_id).where(leads.person_id.is_not(None)).group_by(leads.person_id)
+    query = (
+        sa.select(leads.person_id, leads.lead_id)
+        .distinct()
+        .join(LISTED, LISTED.c.lead_id == leads.lead_id)
+        .where(leads.person_id.in_(several.having(sa.func.count() > 1)), *_conditions(wanted))
+    )
+    with store.reading() as connection:
+        found = connection.execute(query).all()
+    return len(found) - len({row[0] for row in found})
+
+
+def chances_by_points(store: Store, wanted: Wanted) -> list[tuple[int, float]]:
+    """Return for each number of points, the most first, how many of the leads have it and their mean probability."""
+    columns = LISTED.c
+    query = (
+        sa.select(sa.func.count(), sa.func.avg(columns.probability))
+        .where(columns.probability.is_not(None), *_conditions(wanted))
+        .group_by(columns.points)
+        .order_by(columns.points.desc())
+    )
+    with store.reading() as connection:
+        return [(int(row[0]), float(row[1])) for row in connection.execute(query)]
 
 
 def choices_of(store: Store, owners: Collection[str] | None = None) -> dict[Choice, list[str]]:
@@ -160,15 +204,25 @@ def choices_of(store: Store, owners: Collection[str] | None = None) -> dict[Choi
     return found
 
 
-def standing(store: Store, lead_ids: Sequence[str], *, as_of_us: int) -> dict[str, str | None]:
-    """Return the owners of those of the leads that are open at this moment; the list may be a second behind."""
+@dataclass(frozen=True)
+class Standing:
+    """Whose an open lead is now, and who the person is."""
+
+    owner_id: str | None
+    person_id: str | None
+
+
+def standing(store: Store, lead_ids: Sequence[str], *, as_of_us: int) -> dict[str, Standing]:
+    """Return whose those of the leads are that are open at this moment; the list may be a second behind."""
     leads = FACTS["leads"].c
-    found: dict[str, str | None] = {}
+    found: dict[str, Standing] = {}
     with store.reading() as connection:
         for piece in chunks(lead_ids):
             still = open_among(connection, piece, as_of_us=as_of_us)
-            query = sa.select(leads.lead_id, leads.owner_id).where(leads.lead_id.in_(sorted(still)))
-            found |= {row[0]: row[1] for row in connection.execute(query.order_by(leads.known_at))}
+            query = sa.select(leads.lead_id, leads.owner_id, leads.person_id).where(
+                leads.lead_id.in_(sorted(still)), leads.known_at <= as_of_us
+            )
+            found |= {row[0]: Standing(*row[1:]) for row in connection.execute(query.order_by(leads.known_at))}
     return found
 
 
@@ -183,9 +237,15 @@ def list_again(connection: sa.Connection, lead_ids: Iterable[str], now_us: int) 
             connection.execute(sa.insert(LISTED), rows)
 
 
-def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+def _conditions(wanted: Wanted, *, drawn: bool | None = None) -> list[sa.ColumnElement[bool]]:
     columns = LISTED.c
     found: list[sa.ColumnElement[bool]] = [columns[name] == value for name, value in wanted.equal.items()]
+    if drawn is not None:
+        found.append(
+            sa.func.coalesce(columns.because, "") == _BY_LOT
+            if drawn
+            else sa.func.coalesce(columns.because, "") != _BY_LOT
+        )
     if wanted.owners is not None:
         found.append(columns.owner_id.in_(sorted(wanted.owners)))
     if wanted.created_from_us is not None:

@@ -9,20 +9,20 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.clock import HOUR_US, from_us, iso, parse_moment
 from data.commands import run_checks, run_import, show_import
-from data.console import console, next_steps, sentences, step, typed
+from data.console import console, next_steps, step, typed
 from data.errors import DataError, InfrastructureError, RefusedError, UsageError
 from data.settings import Settings, load_settings
 from data.warehouse import Warehouse
 from features.snapshots import open_leads
 from features.sql import compute_features, only_row
 from serving.commands import show_answer
-from serving.demo.pages import fill_pages
+from serving.demo.pages import FilledPages, fill_monitoring, fill_pages
 from serving.process.start import serve
 from serving.scoring.facts import custom_kinds
 from serving.scoring.requests import hottest_leads, request_of
@@ -41,7 +41,8 @@ _LEADS_SHOWN = 5
 # What the demo makes in its folder, and so may remove again; anything else there is not its own.
 _MARKER = ".clew-demo"
 _MADE = (
-    *("bentoml", "bundles", "data-docs", "mlruns", "report.html", "runs", "serving.log", "simulated", "warehouse"),
+    *("bentoml", "bundles", "data-docs", "mlruns", "monitor", "monitoring"),
+    *("report.html", "runs", "serving.log", "simulated", "warehouse"),
     *("store.sqlite", "store.sqlite-wal", "store.sqlite-shm"),
     _MARKER,
 )
@@ -80,11 +81,12 @@ def run_demo(*, leads: int, seed: int, folder: Path | None, home: Path) -> None:
     best = _best_leads(trained, settings)
     custom = custom_kinds(trained.bundle.catalogue) if served else {}
     answers = _score_over_http(settings, best, trained.cutoff_us, custom=custom)
-    on_pages = fill_pages(settings, trained.cutoff_us)
+    filled = fill_pages(settings, trained.cutoff_us)
+    fill_monitoring(settings, trained.cutoff_us)
     report = _report(trained, settings, answers, home)
     took = f"{time.monotonic() - started:.0f} s"
     console().print(f"\nThe whole line took {took}. Report: {report}", style="bold", markup=False, soft_wrap=True)
-    _say_next(settings, answers, as_of, on_pages=on_pages)
+    _say_next(settings, answers, as_of, filled)
 
 
 def _fresh_home(home: Path) -> Settings:
@@ -227,9 +229,9 @@ def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
 
 def _report(trained: Trained, settings: Settings, answers: list[dict[str, Any]], home: Path) -> Path:
     from training.bundles.publishing import report_pictures
-    from training.evaluation.report import ExplainedLead, Reason, ReportContent, write_report
+    from training.evaluation.report import ExplainedLead, Reason, write_report
+    from training.evaluation.run_report import facts_of, run_report
 
-    board = trained.judgement.scoreboard
     first = answers[0]
     explained = None
     if first["probability"] is not None:
@@ -241,44 +243,29 @@ def _report(trained: Trained, settings: Settings, answers: list[dict[str, Any]],
             reasons=tuple(Reason(reason["text"], reason["logit"]) for reason in first["reasons"]),
             rules=f"{first['rules']['points']} points, pool {first['rules']['pool']}",
         )
-    content = ReportContent(
+    content = replace(
+        run_report(trained, facts_of(trained, None), report_pictures(trained, settings)),
         title="Which leads will be won",
-        cutoff=iso(from_us(trained.cutoff_us)),
-        summary=_summary(trained),
-        scoreboard=board,
-        verdict=sentences(trained.verdict.sentence, board.verdict()),
-        pictures=report_pictures(trained, settings),
+        compared=False,
         explained=explained,
     )
     write_report(content, home / "report.html")
     return home / "report.html"
 
 
-def _summary(trained: Trained) -> tuple[tuple[str, str], ...]:
-    counts, choices = trained.counts, trained.judgement.choices
-    board = trained.judgement.scoreboard
-    judged_from = iso(from_us(trained.judgement.split.judge_from_us))
-    known_later = counts.closed_but_not_known_then
-    return (
-        ("Learnt from", f"{counts.labelled:,} pairs of a lead and a moment, {counts.won:,} of them won in time"),
-        ("Left out as closed", f"{counts.closed:,} pairs, {known_later:,} of them known to be closed only later"),
-        ("Too young", f"{counts.immature:,} pairs whose end cannot be known yet, used as far as they are known"),
-        ("Judged on", f"{board.n:,} later rows with {board.wins:,} wins, from {judged_from} on"),
-        ("Horizon", f"A lead counts as won if that happens within {trained.plan.horizon_days:g} days"),
-        ("Model", f"Share of the linear part {choices.alpha:g}, penalty {choices.strength:g}, {choices.trees} trees"),
-        ("Calibration", f"Platt with slope {choices.calibrator.a:.3f} and intercept {choices.calibrator.b:+.3f}"),
-        ("Bundle", trained.bundle.digest),
-    )
-
-
-def _say_next(settings: Settings, answers: list[dict[str, Any]], as_of: datetime, *, on_pages: int) -> None:
+def _say_next(settings: Settings, answers: list[dict[str, Any]], as_of: datetime, filled: FilledPages) -> None:
     variables = f"CLEW_HOME={shlex.quote(str(settings.home))} CLEW_MLRUNS={shlex.quote(str(settings.mlruns))}"
     console().print(f"\nTo go on with the demo's data: export {variables}", markup=False, soft_wrap=True)
     database = f"sqlite:///{settings.mlruns}/mlflow.db"
     lead, port = str(answers[0]["lead_id"]), load_settings().port
-    serving = f"answer a CRM at http://127.0.0.1:{port}/v1/score"
-    if on_pages:
-        serving += f"; the sales pages are at http://127.0.0.1:{port}/ (no key needed on this machine)"
+    address = f"http://127.0.0.1:{port}/"
+    if filled.leads:
+        console().print(
+            f"The sales pages, once `clew serve` runs: {address}\nThe key to sign in with: {filled.key}",
+            markup=False,
+            soft_wrap=True,
+        )
+    serving = f"the sales pages at {address}, and for a CRM {address}v1/score with the key as its bearer token"
     next_steps(
         (typed("clew", "explain", lead, "--as-of", iso(as_of)), "one lead's reasons; --language zh for Chinese"),
         ("clew serve", serving),

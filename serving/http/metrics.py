@@ -10,12 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.clock import parse_moment, to_us
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from prometheus_client import CollectorRegistry, Counter, Histogram
 
-    from serving.stored.rescoring import Rescored
+    from monitoring.standing import Standing
 
 __all__ = ["Metrics"]
 
@@ -74,6 +76,19 @@ class Metrics:
         self._outbox = client.Gauge(
             "clew_webhook_waiting", "Messages not yet delivered or given up", multiprocess_mode="livemax", **told
         )
+        self._figures = client.Gauge(
+            "clew_monitoring_as_of_timestamp_seconds",
+            "When the newest figures of `clew monitor` end, as seconds since 1970; 0 without any",
+            multiprocess_mode="livemax",
+            **told,
+        )
+        self._findings = client.Gauge(
+            "clew_monitoring_findings",
+            "What the newest figures name as not being as it was: to act on, or to watch",
+            ["severity"],
+            multiprocess_mode="livemax",
+            **told,
+        )
         self._unlogged_so_far = 0
         self._serving: tuple[str, str, str] | None = None
         self._dropped_so_far = 0
@@ -130,10 +145,10 @@ class Metrics:
         """Count a fact that came in."""
         self._taken.labels(kind, result).inc()
 
-    def rescored(self, done: Rescored) -> None:
+    def rescored(self, *, scored: int, dropped: int, failed: int) -> None:
         """Count leads that the rescoring is done with, or could not do."""
-        for result in ("scored", "dropped", "failed"):
-            self._rescored.labels(result).inc(getattr(done, result))
+        for result, count in (("scored", scored), ("dropped", dropped), ("failed", failed)):
+            self._rescored.labels(result).inc(count)
 
     def unlogged(self, total: int) -> None:
         """Take over how many scores were not logged since the start."""
@@ -143,6 +158,14 @@ class Metrics:
     def waiting(self, count: int) -> None:
         """Tell how many leads wait to be scored."""
         self._waiting.set(count)
+
+    def monitored(self, standing: Standing | None) -> None:
+        """Tell of when the figures of the last look are, and how much they found; a rule compares that with now."""
+        as_of_us = 0 if standing is None else to_us(parse_moment(standing.as_of))
+        self._figures.set(as_of_us / 1_000_000)
+        found = [] if standing is None else [finding.severity for finding in standing.findings]
+        for severity in ("act", "watch"):
+            self._findings.labels(severity).set(found.count(severity))
 
     def webhook(self, news: str, number: int) -> None:
         """Count how tries to deliver messages ended, or tell how many messages wait."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from data.store.keys import ApiKey, Role, Scope
 
-__all__ = ["ANYONE", "Principal", "is_loopback", "may", "principal_of", "sees", "visible_owners"]
+__all__ = ["ANYONE", "Principal", "is_loopback", "may", "oversees", "principal_of", "sees", "visible_owners"]
 
 _ALL: frozenset[Scope] = frozenset(("score", "ingest", "read", "admin"))
 
@@ -65,6 +65,17 @@ def visible_owners(principal: Principal) -> frozenset[str] | None:
     if principal.role == "admin" or (principal.role == "manager" and not principal.owner_ids):
         return None
     return principal.owner_ids
+
+
+def oversees(principal: Principal) -> bool:
+    """Tell whether the principal may read figures of the whole team: managers and administrators do, a rep does not.
+
+    Examples
+    --------
+    >>> oversees(Principal("k1", "rep", frozenset(("read",)))), oversees(Principal("k2", "manager", frozenset()))
+    (False, True)
+    """
+    return principal.role in {"manager", "admin"}
 
 
 def sees(principal: Principal, owner_id: str | None) -> bool:

@@ -9,23 +9,24 @@ from data.errors import DataError
 from data.store.owners import owners_of
 from data.store.reading import lead_facts
 from data.store.records import is_storable
-from data.store.scores import Score, history, record_scores
+from data.store.scores import history, record_scores
 from features.facts import facts_as_of
 from serving.http.exchange import Refusal
 from serving.keys.access import sees
 from serving.scoring.facts import custom_kinds
 from serving.scoring.notices import Notice
-from serving.stored.rescoring import is_closed, score_answer
+from serving.stored.rescoring import is_closed
+from serving.stored.score_log import log_entry
 
 if TYPE_CHECKING:
     from data.store.engine import Store
     from data.store.reading import StoredFacts
-    from data.store.scores import Cause, GivenScore
+    from data.store.scores import GivenScore
     from features.words import Language
     from serving.keys.access import Principal
-    from serving.scoring.scorer import Scorer, Told
+    from serving.scoring.scorer import Scorer
 
-__all__ = ["given_scores", "hidden", "log_entry", "score_known"]
+__all__ = ["given_scores", "hidden", "score_known"]
 
 
 def hidden() -> Refusal:
@@ -64,13 +65,6 @@ def _owner_in(stored: StoredFacts, lead_id: str) -> str | None:
         raise hidden()
     owner: str | None = max(versions, key=lambda row: int(row["known_at"]))["owner_id"]
     return owner
-
-
-def log_entry(scorer: Scorer, told: Told, *, cause: Cause) -> Score:
-    """Return what the history keeps of an answer: the features and the reasons, never the payload."""
-    values = dict(told.values)
-    blank = Score(told.body["lead_id"], told.as_of_us, "", "rules", None, None, None, None, values, (), {}, cause)
-    return score_answer(scorer, told.answer, blank)
 
 
 def given_scores(

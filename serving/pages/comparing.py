@@ -37,6 +37,8 @@ _SHOWN = 5
 _USUAL = 200  # scores from which is learnt how much a group usually moves
 _MOST_GAPS = 4
 _LEAST_FACTOR = 1.05  # what is written as 1.1 or more
+# How a lead came is known to the website or not at all: nobody can ask for it on the phone.
+_NOT_ASKED = frozenset({"source", "medium", "campaign", "keyword", "landing_page", "contact_completeness"})
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ def gaps_of(catalogue: Catalogue, answer: Answer, usual: Mapping[str, float]) ->
         Gap(feature, math.exp(usual.get(feature.group, 0.0)))
         for feature in catalogue.features
         if isinstance(feature.compute, LeadAttribute | AccountAttribute)
+        and feature.compute.column not in _NOT_ASKED
         and feature.name in answer.contributions
         and answer.values.get(feature.name) is None
     ]

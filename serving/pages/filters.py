@@ -16,7 +16,7 @@ from serving.today.call_list import MOST_LEADS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from data.store.listing import Choice, ListedLead, Place
+    from data.store.listing import Choice, Place
 
 __all__ = ["AGES", "Filters", "Spot", "filters_from", "spot_after"]
 
@@ -89,11 +89,9 @@ class Spot:
     @property
     def text(self) -> str:
         """The spot as the address holds it."""
-        return "" if self.after is None else f"{self.shown}~{self.after[0]!r}~{self.after[1]}"
-
-    def beyond(self, leads: list[ListedLead]) -> Spot:
-        """Return where the next page begins."""
-        return Spot(self.shown + len(leads), (leads[-1].place, leads[-1].lead_id))
+        if self.after is None:
+            return str(self.shown) if self.shown else ""
+        return f"{self.shown}~{self.after[0]!r}~{self.after[1]}"
 
 
 def filters_from(query: Mapping[str, str]) -> Filters:
@@ -132,8 +130,11 @@ def spot_after(text: str) -> Spot:
     shown, _, rest = text.partition("~")
     place, _, lead_id = rest.partition("~")
     try:
-        if shown.isascii() and shown.isdigit() and len(shown) < 10 and lead_id and is_storable(lead_id):
-            return Spot(int(shown), (float(place), lead_id))
+        if shown.isascii() and shown.isdigit() and len(shown) < 10 and is_storable(lead_id):
+            if text == shown:
+                return Spot(int(shown))
+            if lead_id:
+                return Spot(int(shown), (float(place), lead_id))
     except ValueError:
         pass
     raise Refusal(400, "invalid_filter", "after: the place where the page before ended was expected")

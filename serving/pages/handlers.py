@@ -9,11 +9,12 @@ from urllib.parse import parse_qsl, quote
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from data.clock import HOUR_US, now, to_us
-from serving.http.app import PAGE_PRINCIPAL
+from serving.app import PAGE_PRINCIPAL
 from serving.http.exchange import Refusal, header_of, read_body
 from serving.http.problems import PayloadError
 from serving.http.routing import Route
 from serving.keys.access import ANYONE, is_loopback, may
+from serving.pages.dashboard import DashboardPage
 from serving.pages.lead_handlers import LeadPages
 from serving.pages.list_handlers import ListPages
 from serving.pages.rendering import ASSETS, render
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from serving.keys.keyring import Keyring
     from serving.process.state import ServingState
     from serving.stored.door import Door
+    from serving.watching.reading import Standings
 
     Work = Callable[[Call, Visitor], Awaitable[Response]]
     FormWork = Callable[[Call, Visitor, Mapping[str, str]], Awaitable[Response]]
@@ -52,8 +54,13 @@ SESSION_HOURS = 12
 _LONGEST_FORM = 20_000
 _FORM_TYPES = ("application/x-www-form-urlencoded",)
 _YEAR_SECONDS = 365 * 24 * 3600
-_ASSET_TYPES = {"style.css": "text/css", "icon.svg": "image/svg+xml"}
-_TOLD_CODES = {"scope_missing": "key_no_read", "store_missing": "no_store", "store_schema": "old_store"}
+_ASSET_TYPES = {"style.css": "text/css", "dashboard.css": "text/css", "icon.svg": "image/svg+xml"}
+_TOLD_CODES = {
+    "scope_missing": "key_no_read",
+    "role_missing": "error_role",
+    "store_missing": "no_store",
+    "store_schema": "old_store",
+}
 _TOLD_STATUSES = {400: "error_400", 403: "error_403", 404: "error_404", 503: "error_503", 429: "error_503"}
 
 
@@ -64,6 +71,7 @@ def page_routes(
     metrics: Metrics,
     *,
     voices: Voices | None = None,
+    standings: Standings | None = None,
     capacity: int = 40,
 ) -> list[Route]:
     """Return the routes of the pages.
@@ -83,6 +91,8 @@ def page_routes(
         Told of what was refused.
     voices
         Finds older bundles, to say what changed; without it that part is left out.
+    standings
+        The figures of the dashboard; without them it says how to make some.
     capacity
         For how many calls there is time where nobody says.
     """
@@ -94,6 +104,7 @@ def page_routes(
         Route("/leads.csv", {"GET": desk.page(lists.export)}),
         Route("/views", {"POST": desk.form("views", lists.save_view)}),
         Route("/views/delete", {"POST": desk.form("views", lists.delete_view)}),
+        Route("/monitoring", {"GET": desk.page(DashboardPage(standings).show)}),
         Route("/leads/{lead_id}", {"GET": desk.page(leads.show)}),
         Route("/leads/{lead_id}/feedback", {"POST": desk.form("feedback", leads.feedback)}),
         Route("/sign-in", {"GET": desk.open(signing.ask), "POST": desk.form("sign-in", signing.check, known=False)}),

@@ -13,7 +13,7 @@ from data.store.listing import choices_of, count_listed, narrowed
 from data.store.notes import delete_view, newest_feedback, save_view, views_of
 from data.store.records import is_storable
 from serving.http.exchange import Refusal
-from serving.keys.access import visible_owners
+from serving.keys.access import oversees, visible_owners
 from serving.pages.export import COLUMNS, csv_lines
 from serving.pages.filters import AGES, Spot, filters_from, spot_after
 from serving.pages.rendering import render
@@ -81,6 +81,7 @@ class ListPages:
             visitor.language,
             here=filters.address(),
             sign_out_token=visitor.token("sign-out") if visitor.can_sign_out else "",
+            oversees=oversees(visitor.principal),
             view_token=visitor.token("views"),
             filters=filters,
             filter_count=len(filters.equal) + bool(filters.age),
@@ -217,7 +218,7 @@ def _piece(scorer: Scorer, visitor: Visitor, wanted: Wanted, spot: Spot, now_us:
 
 def _cells(row: Row, said: Feedback | None) -> list[object]:
     lead = row.lead
-    reason = "" if row.reason is None else f"{'▲' if row.reason['direction'] == '+' else '▼'} {row.reason['text']}"
+    reason = " | ".join(f"{'▲' if one['direction'] == '+' else '▼'} {one['text']}" for one in row.reasons)
     cells = [
         *(row.rank, lead.lead_id, lead.account, lead.owner_id, lead.source, lead.industry),
         *(iso(from_us(lead.created_us)), row.age_days, lead.grade, lead.pool, lead.probability, lead.points),

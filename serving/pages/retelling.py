@@ -1,7 +1,8 @@
 """A score that was given, told again: base, reasons and rest that add up to the probability it had.
 
 With the bundle that gave it the answer is worked out anew from the features that were kept, to the digit. Where the
-bundle or the features are gone, what was written beside the score is told, and the rest is one sum.
+bundle or the features are gone, what was written beside the score is told, and the rest is one sum. The words are those
+of today, whatever version wrote the score.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from serving.scoring.reasons import ReasonTeller
+from serving.scoring.reasons import ReasonTeller, standard_catalogue, told_again
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from data.store.scores import Score
     from features.catalogue import Catalogue, Feature
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from serving.scoring.scorer import Scorer
     from training.bundles.bundle import Answer, Bundle, Grade
 
-__all__ = ["Retelling", "Step", "Teller", "bundle_of", "evidence_of", "retell", "steps_of"]
+__all__ = ["Retelling", "Step", "bundle_of", "evidence_of", "retell", "steps_of"]
 
 _SAME = 1e-9
 
@@ -62,34 +63,6 @@ class Step:
         return 1 / (1 + math.exp(-self.after))
 
 
-class Teller:
-    """Tells many scores in one language, as a list does; what depends on the catalogue alone is made ready once.
-
-    Parameters
-    ----------
-    scorer
-        What answers at the moment: of scores of its bundle the reasons come in any language.
-    language
-        Of the reasons.
-    """
-
-    def __init__(self, scorer: Scorer, language: Language) -> None:
-        self._bundle = scorer.bundle
-        self._teller = ReasonTeller(scorer.catalogue)
-        self._language = language
-
-    def reasons(
-        self, bundle: str, features: Mapping[str, Any], reasons: Sequence[Mapping[str, Any]], *, profile_only: bool
-    ) -> list[Mapping[str, Any]]:
-        """Return the reasons of a score, the strongest first; in English where its bundle is not the one at hand."""
-        found: Sequence[Mapping[str, Any]] = reasons
-        current = self._bundle
-        if self._language != "en" and current is not None and current.digest == bundle and features:
-            answer = current.answer_values(dict(features), profile_only=profile_only)
-            found, _ = self._teller.tell(answer, self._language)
-        return sorted(found, key=lambda reason: -abs(reason["logit"]))
-
-
 def bundle_of(score: Score, scorer: Scorer, voices: Voices | None) -> Bundle | None:
     """Return the bundle that gave a score, None where rules did or it is gone; may load it, and so blocks."""
     if not score.bundle:
@@ -110,15 +83,15 @@ def retell(score: Score, bundle: Bundle | None, language: Language) -> Retelling
     bundle
         The one that gave it, from `bundle_of`.
     language
-        Of the reasons; what was written down is in English.
+        Of the reasons.
     """
     if score.probability is None or score.logit is None:
         return None
     if bundle is None or not score.features:
-        return _written(score)
+        return _written(score, language)
     answer = bundle.answer_values(dict(score.features), profile_only=score.source == "model_profile")
     if abs(answer.logit - score.logit) > _SAME:
-        return _written(score)
+        return _written(score, language)
     reasons, remainder = ReasonTeller(bundle.catalogue).tell(answer, language)
     return Retelling(
         probability=answer.probability,
@@ -161,10 +134,12 @@ def evidence_of(reason: Mapping[str, Any], catalogue: Catalogue | None) -> list[
     return [(known[name], value) for name, value in reason["evidence"].items() if name in known]
 
 
-def _written(score: Score) -> Retelling:
+def _written(score: Score, language: Language) -> Retelling:
     """Return what stands beside the score; without its bundle base and rest cannot be told apart."""
-    reasons: Any = score.reasons
+    written: Any = score.reasons
+    known: Any = score.features
+    reasons = told_again(written, known, language, events_known=score.source != "model_profile")
     probability, logit = score.probability or 0.0, score.logit or 0.0
     shown = math.log(probability / (1 - probability)) if 0 < probability < 1 else logit
     rest = math.fsum([shown, *(-reason["logit"] for reason in reasons)])
-    return Retelling(probability, shown, None, rest, tuple(reasons), None, None, None, None)
+    return Retelling(probability, shown, None, rest, tuple(reasons), None, None, None, standard_catalogue())

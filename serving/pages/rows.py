@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from data.clock import DAY_US, parse_moment, to_us
 from data.store.call_list import given_scores
-from data.store.listing import listed, standing
+from data.store.listing import standing
 from serving.keys.access import sees
-from serving.pages.retelling import Teller
-from serving.today.capacity import capacity_of, ranges_of
+from serving.pages.filters import Spot
+from serving.scoring.telling import Teller, strongest
+from serving.today.call_list import expectation
+from serving.today.order import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,22 +21,23 @@ if TYPE_CHECKING:
     from data.store.listing import ListedLead, Wanted
     from features.words import Language
     from serving.keys.access import Principal
-    from serving.pages.filters import Spot
     from serving.scoring.scorer import Scorer
     from serving.today.capacity import Capacity
 
 __all__ = ["Row", "expected_of", "page_of"]
 
+REASONS = 2  # of a lead in the list: one alone is the same for too many
+
 
 @dataclass(frozen=True)
 class Row:
-    """A lead of the list; `by_us` is until when somebody is to answer it, `reason` the strongest one."""
+    """A lead of the list; `by_us` is until when somebody is to answer it, `reasons` the strongest ones."""
 
     rank: int
     lead: ListedLead
     age_days: int
     by_us: int | None
-    reason: Mapping[str, Any] | None
+    reasons: Sequence[Mapping[str, Any]]
 
 
 def page_of(
@@ -58,21 +61,17 @@ def page_of(
     InfrastructureError
         If the database cannot be used.
     """
-    found = listed(store, wanted, after=spot.after, limit=limit + 1)
-    shown = found[:limit]
-    owners = standing(store, [lead.lead_id for lead in shown], as_of_us=now_us)
-    seen = [lead for lead in shown if lead.lead_id in owners and sees(who, owners[lead.lead_id])]
+    piece = in_order(store, wanted, scorer.holdout, shown=spot.shown, after=spot.after, limit=limit)
+    now = standing(store, [lead.lead_id for lead in piece.leads], as_of_us=now_us)
+    seen = [lead for lead in piece.leads if lead.lead_id in now and sees(who, now[lead.lead_id].owner_id)]
     words = _Words(store, seen, Teller(scorer, language))
     rows = [words.row(lead, spot.shown + rank, now_us) for rank, lead in enumerate(seen, start=1)]
-    return rows, spot.beyond(shown) if len(found) > limit else None
+    return rows, Spot(piece.shown, piece.after) if piece.more else None
 
 
 def expected_of(store: Store, scorer: Scorer, wanted: Wanted, calls: int) -> Capacity | None:
     """Return what to expect of calling the first leads of a list, None where no model has scored them."""
-    first = listed(store, wanted, limit=calls)
-    chances = [lead.probability for lead in first if lead.probability is not None]
-    table = None if scorer.bundle is None else scorer.bundle.full.interval
-    return capacity_of(chances, calls, ranges=ranges_of(table, chances)) if chances else None
+    return expectation(in_order(store, wanted, scorer.holdout, limit=calls).leads, scorer, calls)
 
 
 class _Words:
@@ -86,8 +85,9 @@ class _Words:
         given = self._given.get(lead.score_id)
         age = max(now_us - lead.created_us, 0) // DAY_US
         if given is None:  # erased since it was listed
-            return Row(rank, lead, age, None, None)
+            return Row(rank, lead, age, None, ())
         by = (given.rules.get("handover") or {}).get("by")
         profile_only = given.source == "model_profile"
-        reasons = self._teller.reasons(given.bundle, given.features, given.reasons, profile_only=profile_only)
-        return Row(rank, lead, age, None if by is None else to_us(parse_moment(by)), next(iter(reasons), None))
+        named = strongest(given.reasons, REASONS)
+        reasons = self._teller.reasons(given.bundle, given.features, named, profile_only=profile_only)
+        return Row(rank, lead, age, None if by is None else to_us(parse_moment(by)), reasons)

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from features.words import EVENT_TYPES, Words, spaced
+from serving.pages.dashboard_words import DASHBOARD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,7 +125,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "points": ("Points", "积分"),
     "points_n": ("{n} points", "{n} 分"),
     "respond": ("Answer by", "最晚联系"),
-    "why": ("Strongest reason", "最主要的理由"),
+    "why": ("Strongest reasons", "最主要的理由"),
     "nobody": ("nobody yet", "未分配"),
     "unknown": ("unknown", "未知"),
     "days": ("{n} days", "{n} 天"),
@@ -184,9 +185,13 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "evidence": ("Evidence", "依据"),
     "events_behind": ("events behind it", "相关活动"),
     "bundle_gone": (
-        "The model of this score is gone, so the reasons are as they were written down, in English.",
-        "该评分所用的模型已不存在，理由按当时的英文记录显示。",
+        "The model of this score is gone, so what it starts from cannot be told apart from everything else.",
+        "该评分所用的模型已不存在，无法将起点与其余因素分开。",
     ),
+    "evidence_one": ("{what} on {day}", "{what}：{day}"),
+    "evidence_many": ("{what} × {n}, the last on {day}", "{what} {n} 次，最近 {day}"),
+    "evidence_within": ("within {days} days: {what}", "{days} 天内：{what}"),
+    "evidence_more": ("{n} more", "另有 {n} 项"),
     "bar_for": ("adds {amount}", "增加 {amount}"),
     # one lead: the rules
     "rules": ("What the rules say", "规则怎么看"),
@@ -275,7 +280,9 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "feedback_before": ("Said before", "此前的反馈"),
 }
 
-WORDS: Mapping[str, Words] = MappingProxyType({key: Words(en=en, zh=zh) for key, (en, zh) in _TEXTS.items()})
+WORDS: Mapping[str, Words] = MappingProxyType(
+    {key: Words(en=en, zh=zh) for key, (en, zh) in {**_TEXTS, **DASHBOARD}.items()}
+)
 
 
 def say(key: str, language: Language, **values: object) -> str:
@@ -296,7 +303,7 @@ def say(key: str, language: Language, **values: object) -> str:
 
 
 def event_words(kind: str, language: Language) -> str:
-    """Return what a type of event, or an action of sales, is called.
+    """Return what one event of a type, or an action of sales, is called.
 
     Examples
     --------
@@ -304,4 +311,4 @@ def event_words(kind: str, language: Language) -> str:
     ('下载白皮书', 'trade fair')
     """
     known = EVENT_TYPES.get(kind)
-    return spaced(kind) if known is None else known.label.in_language(language)
+    return spaced(kind) if known is None else known.one.in_language(language)

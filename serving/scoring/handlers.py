@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from data.clock import now, to_us
 from serving.http.admission import Admission
 from serving.http.exchange import Refusal, answer_response, json_response, read_body
-from serving.http.openapi import openapi_document
 from serving.http.problems import PayloadError, error_body
 from serving.http.routing import Route
 from serving.scoring.payload import parse_batch, parse_request
@@ -92,14 +91,6 @@ class Endpoints:
         told = _model_card(self._answering(), call.language)
         return json_response(told, call.request_id, headers={"content-language": call.language})
 
-    async def openapi(self, call: Call) -> Response:
-        """Describe this interface."""
-        return json_response(openapi_document(), call.request_id)
-
-    async def front(self, call: Call) -> Response:
-        """Point to the description."""
-        return json_response({"service": "clew", "description": "/v1/openapi.json"}, call.request_id)
-
     def _answering(self) -> Answering:
         if self._state.now is None:
             raise Refusal(503, "not_ready", "the service is starting", {"retry-after": "2"})
@@ -112,9 +103,6 @@ def model_routes(endpoints: Endpoints) -> list[Route]:
         Route("/v1/score", {"POST": endpoints.score}, ("score",)),
         Route("/v1/score/batch", {"POST": endpoints.batch}, ("score",)),
         Route("/v1/model", {"GET": endpoints.model}, ("score", "read", "admin")),
-        Route("/v1/openapi.json", {"GET": endpoints.openapi}),
-        # BentoML's own page here loads scripts from elsewhere.
-        Route("/", {"GET": endpoints.front}),
     ]
 
 

@@ -6,32 +6,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from types import MappingProxyType
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from features.definitions import (
-    SENIORITY_RANKS,
-    Decayed,
-    DistinctCount,
-    EventCount,
-    LeadAge,
-    MostSenior,
-    Recency,
-    Touch,
-    Visits,
-)
-from features.words import Words
+from features.catalogue import build_catalogue
+from features.telling import format_number, tellers_of
+from features.words import EVENT_TYPES, LANGUAGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from features.catalogue import Catalogue, Feature
+    from features.catalogue import Catalogue
     from features.memory import Attribute
     from features.words import Language
     from training.bundles.bundle import Answer
 
-__all__ = ["MOST_REASONS", "ReasonTeller", "format_number"]
+__all__ = ["MOST_REASONS", "ReasonTeller", "format_number", "standard_catalogue", "told_again"]
 
 MOST_REASONS = 5
 # Where five a side leave much untold, more are told: a remainder that outweighs the reasons explains nothing.
@@ -40,91 +30,16 @@ _UNTOLD_SHARE = 0.2
 _MOST_EVIDENCE = 3
 # Less than a hundredth of log-odds moves no probability by more than a quarter of a percentage point.
 _SMALLEST = 0.01
-_LONGEST_CATEGORY = 80
-
-_NONE, _UNKNOWN, _NEVER = Words(en="none", zh="无"), Words(en="unknown", zh="未知"), Words(en="never", zh="从未")
-_RANKED = {rank: name for name, rank in SENIORITY_RANKS.items()}
-_COLON = Words(en=": ", zh="：")
-_CATEGORIES: Mapping[str, Mapping[str, Words]] = MappingProxyType(
-    {
-        "seniority": {
-            "c_level": Words(en="top management", zh="最高管理层"),
-            "vp": Words(en="vice president", zh="副总裁级"),
-            "director": Words(en="director", zh="总监级"),
-            "manager": Words(en="manager", zh="经理级"),
-            "staff": Words(en="staff", zh="普通员工"),
-            "junior": Words(en="junior", zh="初级"),
-        },
-        "email_domain_kind": {
-            "free": Words(en="free mail service", zh="免费邮箱"),
-            "corporate": Words(en="corporate", zh="企业邮箱"),
-            "education": Words(en="education", zh="教育机构邮箱"),
-            "government": Words(en="government", zh="政府邮箱"),
-            "disposable": Words(en="disposable", zh="一次性邮箱"),
-            "invalid": Words(en="not valid", zh="无效"),
-        },
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Spoken:
-    """What a feature says in one language, with all that depends on the feature alone worked out."""
-
-    name: str
-    label: str  # with its colon
-    phrase: str | None
-    unknown: str
-    never: str
-    none: str | None
-    is_rank: bool
-    is_days: bool
-    language: Language
-
-    def text(self, value: Attribute, *, events_known: bool) -> str:
-        """Return a value in words."""
-        if value is None:
-            return self.never if events_known else self.unknown
-        if isinstance(value, str):
-            return self.label + _category(self.name, value, self.language)
-        if self.is_rank:
-            return self.label + _CATEGORIES["seniority"][_RANKED[int(value)]].in_language(self.language)
-        if value == 0 and self.none is not None:
-            return self.none
-        number = _days(value) if self.is_days else format_number(value)
-        # The English phrases are in the plural; with one the label reads better than a wrong ending.
-        if self.phrase is not None and value > 0 and not (self.language == "en" and number in {"1", "<1"}):
-            return self.phrase.replace("{n}", number)
-        return self.label + number
-
-
-def _spoken(feature: Feature, language: Language) -> _Spoken:
-    label = feature.label.in_language(language) + _COLON.in_language(language)
-    compute = feature.compute
-    # Where the events are known, a recency is missing because there was none.
-    never = feature.needs == "events" and isinstance(compute, Recency | Touch)
-    counts = isinstance(compute, EventCount | DistinctCount | Visits | Decayed)
-    return _Spoken(
-        name=feature.name,
-        label=label,
-        phrase=None if feature.phrase is None else feature.phrase.in_language(language),
-        unknown=label + _UNKNOWN.in_language(language),
-        never=label + (_NEVER if never else _UNKNOWN).in_language(language),
-        none=label + _NONE.in_language(language) if counts else None,
-        is_rank=isinstance(compute, MostSenior),
-        is_days=isinstance(compute, LeadAge | Recency),
-        language=language,
-    )
 
 
 class ReasonTeller:
     """A catalogue made ready to tell reasons."""
 
     def __init__(self, catalogue: Catalogue) -> None:
-        self._speaking: dict[Language, dict[str, list[_Spoken]]] = {"en": {}, "zh": {}}
-        for language, groups in self._speaking.items():
-            for feature in catalogue.features:
-                groups.setdefault(feature.group, []).append(_spoken(feature, language))
+        self._names: dict[str, list[str]] = {}
+        for feature in catalogue.features:
+            self._names.setdefault(feature.group, []).append(feature.name)
+        self._tellers = {language: tellers_of(catalogue, language) for language in LANGUAGES}
 
     def tell(self, answer: Answer, language: Language) -> tuple[list[dict[str, Any]], float]:
         """Return five reasons for and five against, the largest first, and the remainder of the log-odds.
@@ -132,10 +47,73 @@ class ReasonTeller:
         Up to ten a side are told as long as the untold ones hold more than a fifth of all that was contributed.
         """
         told = _worth_telling(answer.groups)
-        speaking = self._speaking[language]
-        reasons = [_reason(group, logit, speaking[group], answer) for group, logit in told]
+        reasons = [self._reason(group, logit, answer, language) for group, logit in told]
         remainder = math.fsum([answer.bounded_logit, -answer.base_logit, *(-logit for _, logit in told)])
         return reasons, remainder
+
+    def say(self, feature: str, values: Mapping[str, Attribute], language: Language, *, events_known: bool) -> str:
+        """Return what the value of a feature says, beside the other values."""
+        return self._tellers[language][feature](values, events_known)
+
+    def again(
+        self, reason: Mapping[str, Any], values: Mapping[str, Attribute], language: Language, *, events_known: bool
+    ) -> dict[str, Any]:
+        """Return a reason that was written down in the words of today, or as it is where nobody knows its feature.
+
+        Parameters
+        ----------
+        reason
+            As `tell` gave it, in any language and by any version.
+        values
+            The features that the score was given from; empty where they were erased.
+        language
+            To tell it in.
+        events_known
+            Whether the events of the lead were known.
+        """
+        tellers, evidence = self._tellers[language], reason["evidence"]
+        # A reason without evidence speaks of something that is missing.
+        missing = (name for name in self._names.get(reason["group"], ()) if values and values.get(name) is None)
+        name = next(iter(evidence), None) or next(missing, "")
+        if name not in tellers:
+            return dict(reason)
+        return {**reason, "text": tellers[name](values or evidence, events_known)}
+
+    def _reason(self, group: str, logit: float, answer: Answer, language: Language) -> dict[str, Any]:
+        values = answer.values
+        pulling = _pulling(self._names[group], logit, answer.contributions)
+        known = [name for name in pulling if values.get(name) is not None]
+        chosen = known[0] if known else pulling[0]
+        return {
+            "group": group,
+            "text": self._tellers[language][chosen](values, answer.source == "model"),
+            "direction": "+" if logit > 0 else "-",
+            "logit": logit,
+            "evidence": {name: _plain(values[name]) for name in known[:_MOST_EVIDENCE]},
+        }
+
+
+def told_again(
+    reasons: Sequence[Mapping[str, Any]],
+    values: Mapping[str, Attribute],
+    language: Language,
+    *,
+    events_known: bool = True,
+) -> list[dict[str, Any]]:
+    """Return reasons of a bundle that is gone in the words of today; what only it had words for stays as it was."""
+    teller = _standard_teller()
+    return [teller.again(reason, values, language, events_known=events_known) for reason in reasons]
+
+
+@cache
+def standard_catalogue() -> Catalogue:
+    """Return all features that clew has words for: what is known of a score whose bundle is gone."""
+    return build_catalogue(event_types=EVENT_TYPES, treatments=True)
+
+
+@cache
+def _standard_teller() -> ReasonTeller:
+    return ReasonTeller(standard_catalogue())
 
 
 def _worth_telling(groups: Mapping[str, float]) -> list[tuple[str, float]]:
@@ -159,57 +137,23 @@ def _worth_telling(groups: Mapping[str, float]) -> list[tuple[str, float]]:
     return told
 
 
-def _reason(group: str, logit: float, speaking: Sequence[_Spoken], answer: Answer) -> dict[str, Any]:
-    contributions, values = answer.contributions, answer.values
-    # Equal ones stay in the order of the catalogue. Features that this model does not read say nothing.
-    parts = [
-        (contributions[spoken.name] * (1 if logit > 0 else -1), spoken)
-        for spoken in speaking
-        if spoken.name in contributions
-    ]
-    # A part that pulls the other way would contradict the direction, however large it is.
-    pulling = [part for part in parts if part[0] > 0]
-    if not pulling:
-        pulling = [(abs(size), spoken) for size, spoken in parts]
+def _pulling(names: Sequence[str], logit: float, contributions: Mapping[str, float]) -> list[str]:
+    """Return the features of a group that pull its way, the strongest first; all of them where none does.
+
+    Equal ones stay in the order of the catalogue. Features that this model does not read say nothing, and a part that
+    pulls the other way would contradict the direction, however large it is.
+    """
+    sign = 1 if logit > 0 else -1
+    parts = [(contributions[name] * sign, name) for name in names if name in contributions]
+    pulling = [part for part in parts if part[0] > 0] or [(abs(size), name) for size, name in parts]
     if len(pulling) > 1:
         pulling.sort(key=_size, reverse=True)
-    known = [spoken for _, spoken in pulling if values.get(spoken.name) is not None]
-    chosen = known[0] if known else pulling[0][1]
-    return {
-        "group": group,
-        "text": chosen.text(values.get(chosen.name), events_known=answer.source == "model"),
-        "direction": "+" if logit > 0 else "-",
-        "logit": logit,
-        "evidence": {spoken.name: _plain(values[spoken.name]) for spoken in known[:_MOST_EVIDENCE]},
-    }
+    return [name for _, name in pulling]
 
 
-def _size(part: tuple[float, _Spoken]) -> float:
+def _size(part: tuple[float, str]) -> float:
     return part[0]
 
 
 def _plain(value: Attribute) -> float | str | int | None:
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
-
-
-def _category(feature: str, value: str, language: Language) -> str:
-    words = _CATEGORIES.get(feature, {}).get(value)
-    return words.in_language(language) if words else value.replace("_", " ")[:_LONGEST_CATEGORY]
-
-
-def _days(days: float) -> str:
-    return "<1" if days < 1 else format_number(round(days))
-
-
-def format_number(value: float) -> str:
-    """Write a number for people: thousands separated, no `.0`, at most two digits after the point.
-
-    Examples
-    --------
-    >>> format_number(3.0), format_number(12500.0), format_number(0.6666), format_number(-0.001)
-    ('3', '12,500', '0.67', '-0.001')
-    """
-    if value == round(value):
-        return f"{round(value):,}"
-    text = f"{value:,.2f}".rstrip("0").rstrip(".")
-    return f"{value:.1g}" if text in {"0", "-0"} else text

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from data.errors import ClewError
 from data.store.records import is_storable
 from data.store.scores import Score, record_scores
-from serving.leads.score import log_entry
+from serving.stored.rescoring import score_answer
 
 if TYPE_CHECKING:
+    from data.store.scores import Cause
     from serving.scoring.scorer import Scorer, Told
     from serving.stored.door import Door
 
-__all__ = ["ScoreLog"]
+__all__ = ["ScoreLog", "log_entry"]
 
 _MOST_WAITING = 5_000
 # A transaction of this size takes some 30 ms of a processor, of which answers have the rest.
@@ -71,3 +72,10 @@ def _entry(scorer: Scorer, told: Told) -> Score | None:
         return log_entry(scorer, told, cause="payload")
     except (ClewError, ValueError):
         return None
+
+
+def log_entry(scorer: Scorer, told: Told, *, cause: Cause) -> Score:
+    """Return what the history keeps of an answer: the features and the reasons, never the payload."""
+    values = dict(told.values)
+    blank = Score(told.body["lead_id"], told.as_of_us, "", "rules", None, None, None, None, values, (), {}, cause)
+    return score_answer(scorer, told.answer, blank)

@@ -36,7 +36,7 @@ class TodayAnswer(_Out):
 
     as_of: str
     capacity: int
-    open_leads: int = Field(description="Open leads that were chosen from, one a person.")
+    open_leads: int = Field(description="Open leads chosen from, one a person; an end counts once it is taken in.")
     horizon_days: float | None
     threshold: float | None = Field(description="The smallest probability that was enough; leads drawn by lot aside.")
     expected_wins: float | None = Field(description="The sum of the probabilities; null where no model answered.")

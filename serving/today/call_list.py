@@ -6,27 +6,31 @@ out stands where its lot puts it. Of a person's several leads the one that comes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from data.clock import from_us, iso
-from data.store.call_list import candidates, given_scores
+from data.store.call_list import given_scores
+from data.store.listing import Wanted, chances_by_points, count_listed, doubles_among, standing
 from serving.scoring.handover import in_language
-from serving.scoring.reasons import ReasonTeller
-from serving.today.capacity import Capacity, call_order, capacity_of, ranges_of
+from serving.scoring.telling import Teller
+from serving.today.capacity import Capacity, capacity_of, expected_by_points, ranges_of
+from serving.today.order import Piece, in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
-    from data.store.call_list import Candidate, Given
+    from data.store.call_list import Given
     from data.store.engine import Store
+    from data.store.listing import ListedLead
     from features.words import Language
     from serving.scoring.scorer import Scorer
 
-__all__ = ["MOST_LEADS", "Asked", "call_list"]
+__all__ = ["MOST_LEADS", "Asked", "call_list", "expectation"]
 
 MOST_LEADS = 500
 _TOP = 3
+_SPARE = 20  # leads read beyond those wanted, as some are no longer open and some are a person's second
 
 
 @dataclass(frozen=True)
@@ -68,39 +72,63 @@ def call_list(
     InfrastructureError
         If the database cannot be used.
     """
-    found = candidates(store, as_of_us=as_of_us, owners=asked.owners, pool=asked.pool)
-    scored = [one for one in found if one.probability is not None]
-    listed = _one_a_person(scored or found, scorer)
-    chances = [one.probability for one in listed if one.probability is not None]
-    expected = None
-    if chances:
-        table = None if scorer.bundle is None else scorer.bundle.full.interval
-        expected = capacity_of(
-            chances,
-            asked.capacity,
-            ranges=ranges_of(table, chances),
-            points=[one.points for one in listed],
-            places=_places(listed, scorer),
-        )
-    chosen = listed[: asked.capacity] if expected is None else [listed[at] for at in expected.chosen]
+    wanted = Wanted({} if asked.pool is None else {"pool": asked.pool}, asked.owners)
+    chosen = _chosen(store, scorer, wanted, asked, as_of_us)
+    expected = expectation(chosen, scorer, asked.capacity)
+    by_points = None if expected is None else expected_by_points(chances_by_points(store, wanted), asked.capacity)
     return {
         "as_of": iso(from_us(as_of_us)),
         "capacity": asked.capacity,
-        "open_leads": len(listed),
+        "open_leads": count_listed(store, wanted) - doubles_among(store, wanted),
         "horizon_days": scorer.horizon_days,
-        **_expectations(expected),
+        **_expectations(expected, by_points),
         "leads": _told(store, scorer, chosen, language),
     }
 
 
-def _one_a_person(leads: Sequence[Candidate], scorer: Scorer) -> list[Candidate]:
-    """Return the leads in the order of calling, of each person the first."""
-    import numpy as np
+def expectation(leads: Sequence[ListedLead], scorer: Scorer, capacity: int) -> Capacity | None:
+    """Return what to expect of calling the first of some leads, None where no model has scored them.
 
-    values = np.array([one.points if one.probability is None else one.probability for one in leads], np.float64)
-    ranked = [leads[at] for at in call_order(values, _places(leads, scorer))]
-    seen = set[str]()
-    return [one for one in ranked if one.person_id is None or not _was_seen(one.person_id, seen)]
+    Parameters
+    ----------
+    leads
+        In the order of calling.
+    scorer
+        Whose intervals say how far probabilities may be off together, and who is held out.
+    capacity
+        For how many calls there is time.
+    """
+    scored = [(lead, lead.probability) for lead in leads if lead.probability is not None][:capacity]
+    if not scored:
+        return None
+    chances = [chance for _, chance in scored]
+    lots = [scorer.holdout.place(lead.lead_id) if _is_drawn(lead, scorer) else None for lead, _ in scored]
+    table = None if scorer.bundle is None else scorer.bundle.full.interval
+    return capacity_of(chances, capacity, ranges=ranges_of(table, chances), places=lots)
+
+
+def _is_drawn(lead: ListedLead, scorer: Scorer) -> bool:
+    return lead.because == "holdout" and scorer.holdout.share > 0
+
+
+def _chosen(store: Store, scorer: Scorer, wanted: Wanted, asked: Asked, as_of_us: int) -> list[ListedLead]:
+    """Return the first leads in the order of calling, of each person the first, that are open still and seen."""
+    found: list[ListedLead] = []
+    people = set[str]()
+    piece = Piece((), 0, None, more=True)
+    while piece.more and len(found) < asked.capacity:
+        limit = asked.capacity - len(found) + _SPARE
+        piece = in_order(store, wanted, scorer.holdout, shown=piece.shown, after=piece.after, limit=limit)
+        now = standing(store, [lead.lead_id for lead in piece.leads], as_of_us=as_of_us)
+        for lead in piece.leads:
+            whose = now.get(lead.lead_id)
+            if whose is None or (asked.owners is not None and whose.owner_id not in asked.owners):
+                continue
+            if whose.person_id is None or not _was_seen(whose.person_id, people):
+                found.append(replace(lead, owner_id=whose.owner_id))
+    # Where a model has scored any of them, those that only rules know are no part of the list.
+    scored = [lead for lead in found if lead.probability is not None]
+    return (scored or found)[: asked.capacity]
 
 
 def _was_seen(person_id: str, seen: set[str]) -> bool:
@@ -110,11 +138,7 @@ def _was_seen(person_id: str, seen: set[str]) -> bool:
     return before
 
 
-def _places(leads: Iterable[Candidate], scorer: Scorer) -> list[float | None]:
-    return [scorer.holdout.place(one.lead_id) if one.is_held else None for one in leads]
-
-
-def _expectations(found: Capacity | None) -> dict[str, Any]:
+def _expectations(found: Capacity | None, by_points: float | None) -> dict[str, Any]:
     if found is None:
         return dict.fromkeys(("threshold", "expected_wins", "range", "range_basis", "expected_wins_by_rules"))
     return {
@@ -122,15 +146,15 @@ def _expectations(found: Capacity | None) -> dict[str, Any]:
         "expected_wins": found.expected,
         "range": [found.low, found.high],
         "range_basis": found.basis,
-        "expected_wins_by_rules": found.by_points,
+        "expected_wins_by_rules": by_points,
     }
 
 
-def _told(store: Store, scorer: Scorer, chosen: Collection[Candidate], language: Language) -> list[dict[str, Any]]:
+def _told(store: Store, scorer: Scorer, chosen: Collection[ListedLead], language: Language) -> list[dict[str, Any]]:
     words = given_scores(store, [one.score_id for one in chosen])
     # A score may have been erased since it was chosen.
     told = [(one, words[one.score_id]) for one in chosen if one.score_id in words]
-    teller = ReasonTeller(scorer.catalogue)
+    teller = Teller(scorer, language)
     return [
         {
             "rank": rank,
@@ -143,7 +167,7 @@ def _told(store: Store, scorer: Scorer, chosen: Collection[Candidate], language:
             "points": int(one.points),
             "pool": one.pool,
             "handover": _handover(given, language),
-            "reasons": _reasons(scorer, teller, given, language),
+            "reasons": _reasons(teller, given),
         }
         for rank, (one, given) in enumerate(told, start=1)
     ]
@@ -154,11 +178,7 @@ def _handover(given: Given, language: Language) -> dict[str, Any] | None:
     return None if stored is None else in_language(stored, language)
 
 
-def _reasons(scorer: Scorer, teller: ReasonTeller, given: Given, language: Language) -> list[dict[str, Any]]:
-    """Return the strongest reasons; in another language than the stored one if the bundle that gave them is here."""
-    found: Sequence[Any] = given.reasons
-    bundle = scorer.bundle
-    if language != "en" and bundle is not None and bundle.digest == given.bundle and given.features:
-        answer = bundle.answer_values(dict(given.features), profile_only=given.source == "model_profile")
-        found, _ = teller.tell(answer, language)
-    return [dict(reason) for reason in sorted(found, key=lambda reason: -abs(reason["logit"]))[:_TOP]]
+def _reasons(teller: Teller, given: Given) -> list[dict[str, Any]]:
+    """Return the strongest reasons in the words of today."""
+    largest = sorted(given.reasons, key=lambda reason: -abs(reason["logit"]))[:_TOP]
+    return teller.reasons(given.bundle, given.features, largest, profile_only=given.source == "model_profile")

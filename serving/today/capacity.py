@@ -47,8 +47,7 @@ class Capacity:
     """The leads worth working: their places in the list, the first first, and what to expect of them.
 
     `threshold` is the smallest probability that was enough, None where no lead was chosen by it. `low` and `high` hold
-    the number of wins in nine of ten months. `by_points` is what the same number of leads is expected to win in the
-    order of the rules' points, ties by lot; None where no points were given.
+    the number of wins in nine of ten months.
     """
 
     chosen: tuple[int, ...]
@@ -57,7 +56,6 @@ class Capacity:
     low: int
     high: int
     basis: Basis
-    by_points: float | None
 
 
 def capacity_of(
@@ -65,7 +63,6 @@ def capacity_of(
     capacity: int,
     *,
     ranges: Ranges | None = None,
-    points: Sequence[float] | Floats | None = None,
     places: Sequence[float | None] | None = None,
 ) -> Capacity:
     """Choose the leads that a team has time for, and say what to expect of them.
@@ -78,16 +75,14 @@ def capacity_of(
         Leads that can be worked.
     ranges
         How far the probabilities may be off together; without it half a range of 0.79 in log-odds is assumed.
-    points
-        What the rules give each lead, shape (n,).
     places
         For leads that are placed by lot their place, 0 (first) to 1 (last); None for those that go by probability.
 
     Examples
     --------
-    >>> found = capacity_of([0.5, 0.1, 0.4], 2, points=[0, 90, 0])
-    >>> found.chosen, found.threshold, found.expected, round(found.by_points, 2)
-    ((0, 2), 0.4, 0.9, 0.55)
+    >>> found = capacity_of([0.5, 0.1, 0.4], 2)
+    >>> found.chosen, found.threshold, found.expected
+    ((0, 2), 0.4, 0.9)
     """
     chance = np.asarray(probabilities, np.float64)
     ranges = ranges or assumed_ranges(chance)
@@ -101,7 +96,6 @@ def capacity_of(
         low=low,
         high=high,
         basis=ranges.basis,
-        by_points=None if points is None else expected_by_points(chance, np.asarray(points, np.float64), capacity),
     )
 
 
@@ -120,22 +114,26 @@ def call_order(values: Floats, places: Sequence[float | None] | None = None) -> 
     return sorted(keys, key=lambda at: (keys[at], at))
 
 
-def expected_by_points(probabilities: Floats, points: Floats, capacity: int) -> float:
+def expected_by_points(groups: Sequence[tuple[int, float]], capacity: int) -> float:
     """Return the wins to expect of the first leads by points; of equal points some are taken by lot.
+
+    Parameters
+    ----------
+    groups
+        For each number of points, the most first, how many leads have it and their mean probability.
+    capacity
+        Leads that can be worked.
 
     Examples
     --------
-    >>> expected_by_points(np.array([0.2, 0.4, 0.6]), np.array([50, 10, 10]), 2)
+    >>> expected_by_points([(1, 0.2), (2, 0.5)], 2)
     0.7
     """
-    found, left = 0.0, min(capacity, len(points))
-    for value in np.unique(points)[::-1].tolist():
-        same = probabilities[points == value]
-        taken = min(left, len(same))
-        found += float(same.mean()) * taken
+    found, left = 0.0, capacity
+    for number, mean in groups:
+        taken = min(left, number)
+        found += mean * taken
         left -= taken
-        if not left:
-            break
     return found
 
 

@@ -20,7 +20,7 @@ from data.clock import DAY_US
 from features.catalogue import build_catalogue
 from features.memory import Evaluator, EventFact, LeadFacts
 from features.words import EVENT_TYPES
-from tests.benchmarks import event_log, monitoring, reasons, retrain, serving
+from tests.benchmarks import event_log, monitoring, pages, reasons, retrain, serving
 from tests.benchmarks.measure import Measured, against
 
 __all__ = ["BENCHMARKS"]
@@ -156,6 +156,7 @@ BENCHMARKS: Mapping[str, Callable[[], Measured]] = MappingProxyType(
         "features.sql_vs_handwritten": sql_vs_handwritten,
         "features.sql_vs_pandas": sql_vs_pandas,
         "monitoring.faults_found": monitoring.faults_found,
+        "pages.first_list": pages.first_list,
         "reasons.bulk_vs_lightgbm": reasons.bulk_vs_lightgbm,
         "reasons.bulk_vs_shap": reasons.bulk_vs_shap,
         "reasons.single_vs_lightgbm": reasons.single_vs_lightgbm,

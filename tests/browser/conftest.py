@@ -1,4 +1,4 @@
-"""What the pages are shown with: a scorer over a small bundle that was fitted for the session."""
+"""What the pages are shown with: a scorer over a small bundle that was fitted for the session, and a real browser."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import pytest
 
 from features.scorecard import load_scorecard
 from serving.scoring.scorer import Scorer
+from tests.browser.looking import chromium
 from tests.service.bundles import small_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+__all__ = ["chromium"]
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from prometheus_client import CollectorRegistry
 
-from serving.http.app import create_app
+from serving.app import create_app
 from serving.http.event_log import EventLog
 from serving.http.metrics import Metrics
 from serving.intake.handlers import intake_routes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from features.scorecard import load_scorecard
-from serving.http.openapi import EXAMPLE_REQUEST
+from serving.openapi import EXAMPLE_REQUEST
 from serving.scoring.scorer import Scorer
 from tests.service.bundles import small_bundle
 from training.bundles.sealing import point_at, publish

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from data.settings import load_settings
-from serving.http.openapi import EXAMPLE_REQUEST
+from serving.openapi import EXAMPLE_REQUEST
 from serving.process.start import ServiceHandle, serve
 
 __all__ = [

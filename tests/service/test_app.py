@@ -19,7 +19,7 @@ from features.scorecard import load_scorecard
 from serving.http.admission import Admission, Limits
 from serving.http.event_log import EventLog
 from serving.http.exchange import accepted_language
-from serving.http.openapi import openapi_document
+from serving.openapi import openapi_document
 from serving.scoring.answers import BatchAnswer, ModelCard, ScoreAnswer
 from serving.scoring.handlers import BATCH_LIMIT, MOST_VALUES, SINGLE_LIMIT
 from serving.scoring.reasons import ReasonTeller

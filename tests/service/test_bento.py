@@ -10,7 +10,7 @@ import pytest
 
 from data.settings import load_settings
 from serving.bento import Built, build_bento
-from serving.http.openapi import EXAMPLE_REQUEST
+from serving.openapi import EXAMPLE_REQUEST
 from serving.process.start import serve
 from tests.service.running import free_port
 
@@ -48,7 +48,7 @@ def test_the_bento_answers_from_another_directory_with_the_rules_where_there_is_
     built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The checkout is importable here as well; this tells whose code answers.
-    app = built.folder / "src" / "serving" / "http" / "openapi.py"
+    app = built.folder / "src" / "serving" / "openapi.py"
     app.write_text(app.read_text("utf-8").replace('"title": "clew"', '"title": "clew from the Bento"'), "utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENTOML_HOME", str(built.folder.parents[2]))

@@ -15,8 +15,8 @@ import pytest
 from data.store.engine import Store, open_store
 from data.store.keys import create_key, revoke_key
 from data.store.migrate import migrate
-from serving.http.openapi import EXAMPLE_REQUEST
 from serving.keys.keyring import FRESH_SECONDS
+from serving.openapi import EXAMPLE_REQUEST
 from serving.process.start import ServiceHandle
 from tests.service.running import running, soon
 from training.bundles.sealing import point_at, publish

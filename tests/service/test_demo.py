@@ -6,6 +6,7 @@ import html
 import json
 import math
 import re
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,18 @@ import serving.demo.run
 from data.clock import parse_moment, to_us
 from data.errors import UsageError
 from data.settings import load_settings
+from data.store import open_store
+from data.store.dirty import count_dirty
 from data.warehouse import Warehouse
 from features.snapshots import open_leads
 from features.sql import compute_features
 from serving.demo.run import run_demo
+from serving.keys.keyring import Keyring
+from serving.scoring.scorer import Scorer
+from serving.stored.door import Door
 from tests.commands import CommandLine, Ran
 from tests.datasets import public_dataset
+from tests.service.browsing import Browser, lead_ids_on, pages_over
 from training.bundles.bundle import Bundle, pointed_bundle
 from training.run import frames
 
@@ -129,6 +136,30 @@ def test_what_the_demo_says_to_type_next_works_with_its_data(shown: _Shown) -> N
     assert json.loads(again.out) == shown.answers[0]
     assert "http://127.0.0.1:8020/v1/score" in shown.ran.err
     assert re.search(r"[1-9]\d* open leads stand on the sales pages", shown.ran.err)
+
+
+def test_the_demo_says_where_its_pages_are_and_the_key_opens_them_filled(shown: _Shown) -> None:
+    said = re.search(
+        r"The sales pages, once `clew serve` runs: (http://\S+/)\nThe key to sign in with: (\S+)", shown.ran.err
+    )
+    assert said is not None
+    settings = load_settings(home=shown.home, store=f"sqlite:///{shown.home / 'store.sqlite'}")
+    scorer = Scorer(shown.bundle, shown.bundle.scorecard)
+    door, keyring = Door(settings.store_url), Keyring(settings.store_url)
+    door.look()
+    keyring.refresh()
+    browser = Browser(pages_over(door, scorer, keyring))
+    assert browser.get("/").headers["location"].startswith("/sign-in")
+    assert browser.sign_in(said[2]).headers["location"] == "/"
+    leads = lead_ids_on(browser.get("/"))
+    assert len(leads) == 50
+    page = browser.get(f"/leads/{leads[0]}").text
+    assert "Why this chance" in page
+    assert re.search(r"Of the 20 most similar of [\d,]+ past leads \d+ were won", page)
+    with closing(open_store(settings.store_url)) as store:
+        assert count_dirty(store)[0] == 0  # the service does not rescore the demo's leads years after they were made
+    keyring.close()
+    door.close()
 
 
 def test_a_second_demo_keeps_what_it_has_not_made_and_a_first_one_refuses(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from serving.http.openapi import EXAMPLE_REQUEST
+from serving.openapi import EXAMPLE_REQUEST
 from serving.process.start import ServiceHandle
 from serving.scoring.answers import ErrorAnswer
 from serving.scoring.handlers import BATCH_LIMIT, SINGLE_LIMIT

@@ -16,11 +16,11 @@ from data.clock import from_us, iso, now, to_us
 from data.store.engine import Store
 from data.store.keys import create_key
 from data.store.schema import FACTS, SCHEMA
-from serving.http.openapi import openapi_document
 from serving.intake.answers import Taken, TakenMany
 from serving.intake.handlers import LIST_LIMIT, PUT_LIMIT
 from serving.intake.parsing import MOST_ITEMS
 from serving.keys.keyring import Keyring
+from serving.openapi import openapi_document
 from serving.stored.door import Door
 from tests.data.stores import BOTH, emptied, made_store, rows_of
 from tests.service.calling import Client, problem

@@ -17,6 +17,8 @@ from data.store.forgetting import erase
 from data.store.schema import SCORES
 from data.store.visits import visit
 from features.definitions import EventCount
+from features.telling import tellers_of
+from features.words import Words
 from serving.changes.voices import Voices
 from serving.keys.access import ANYONE
 from serving.pages.behind import behind
@@ -24,6 +26,7 @@ from serving.pages.comparing import FEWEST, Comparing
 from serving.pages.one_lead import Looking, look_at
 from serving.pages.rendering import percent
 from serving.pages.retelling import retell, steps_of
+from serving.scoring.telling import Teller
 from serving.stored.door import Door
 from tests.data.stores import made_store
 from tests.service.browsing import Browser, lead_ids_on, pages_over, token_in
@@ -104,8 +107,58 @@ def test_without_its_bundle_a_score_is_told_as_it_was_written_and_still_adds_up(
     assert given is not None
     told = retell(given.score, None, "zh")
     assert told is not None
-    assert (told.base, told.catalogue, len(told.reasons)) == (None, None, len(given.score.reasons))
+    assert (told.base, told.interval, len(told.reasons)) == (None, None, len(given.score.reasons))
+    assert [reason["logit"] for reason in told.reasons] == [reason["logit"] for reason in given.score.reasons]  # type: ignore[index]
     assert steps_of(told)[-1].probability == pytest.approx(given.score.probability, abs=1e-12)
+
+
+OLD = "high-intent events of 21.4, half as heavy every 14 days"
+
+
+def test_reasons_of_an_older_version_are_told_in_the_words_of_today(store: Store, scorer: Scorer) -> None:
+    given = current_score(store, "L-0003")
+    assert given is not None
+    features = {**given.score.features, "high_intent_decayed": 21.4, "demo_requests_30d": 2, "price_page_views_30d": 0}
+    features |= {"demo_requests_days_since": 3.4, "price_page_views_days_since": None, "custom_erp": "sap"}
+    written = [
+        {
+            "group": "high_intent",
+            "text": OLD,
+            "direction": "+",
+            "logit": 1.7,
+            "evidence": {"high_intent_decayed": 21.4},
+        },
+        {"group": "custom_erp", "text": "erp: sap", "direction": "+", "logit": 0.2, "evidence": {"custom_erp": "sap"}},
+        {"group": "industry", "text": "industry: unknown", "direction": "-", "logit": -0.1, "evidence": {}},
+    ]
+    unfilled = {**features, "industry": None}
+    expected = {
+        "en": "demo request × 2 (last 30 days), the newest 3 days ago",
+        "zh": "申请演示 2 次（近 30 天），最近一次 3 天前",
+    }
+    for language, text in expected.items():
+        for bundle in ("", scorer.bundle.digest if scorer.bundle else ""):
+            told = Teller(scorer, language).reasons(bundle, unfilled, written, profile_only=False)  # type: ignore[arg-type]
+            assert [reason["logit"] for reason in told] == [1.7, 0.2, -0.1]
+            assert told[0]["text"] == text
+            assert told[1]["text"] in {"erp: sap", "erp：sap"}
+            assert told[2]["text"] == {"en": "industry: unknown", "zh": "行业：未知"}[language]
+    # Of an erased score nothing is left but the reason itself.
+    (erased, *_) = Teller(scorer, "en").reasons("", {}, written, profile_only=False)
+    assert erased["text"] == "strong buying signals (demo request, price page visit, trial started)"
+
+
+def test_a_bundle_with_older_words_speaks_as_this_version_does(bundle: Bundle) -> None:
+    old = Words(en=OLD, zh=OLD)
+    aged = bundle.catalogue.model_copy(
+        update={
+            "features": tuple(f.model_copy(update={"label": old, "phrase": old}) for f in bundle.catalogue.features)
+        }
+    )
+    values = {"high_intent_decayed": 2.0, "demo_requests_30d": 1.0, "custom_seats": 3.0}
+    told = tellers_of(aged, "en")
+    assert told["high_intent_decayed"](values, True) == "demo request × 1 (last 30 days)"
+    assert told["custom_seats"](values, True) == OLD  # only the customer knows what it is called
 
 
 def test_the_record_of_the_grade_is_the_bundles(store: Store, browser: Browser, bundle: Bundle) -> None:

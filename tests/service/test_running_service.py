@@ -15,7 +15,7 @@ import pytest
 
 from data.errors import InfrastructureError
 from data.settings import load_settings
-from serving.http.openapi import EXAMPLE_REQUEST
+from serving.openapi import EXAMPLE_REQUEST
 from serving.process.start import ServiceHandle, serve
 from serving.scoring.answers import BatchAnswer, ErrorAnswer, ModelCard, ScoreAnswer
 from serving.scoring.handlers import SINGLE_LIMIT

@@ -156,17 +156,17 @@ def test_values_are_written_for_people(bundle: Bundle) -> None:
         contact_completeness=2 / 3,
         account_days_since_other_event=None,
     ) == {
-        "whitepaper_downloads_30d": "white papers downloaded, last 30 days: none",
-        "page_views_7d": "pages viewed, last 7 days: 1",
+        "whitepaper_downloads_30d": "no white papers downloaded (last 30 days)",
+        "page_views_7d": "1 page view (last 7 days)",
         "page_views_30d": "1,200 pages viewed (last 30 days)",
         "employees": "12,500 employees",
         "industry": "industry: medical devices",
         "source": "source: unknown",
-        "demo_requests_days_since": "days since the last of: demo requests: never",
-        "lead_age_days": "age of the lead in days: <1",
-        "days_since_event": "3 days since the last engagement",
-        "contact_completeness": "completeness of contact data (0 to 1): 0.67",
-        "account_days_since_other_event": "days since the company's other leads were active: unknown",
+        "demo_requests_days_since": "no demo request so far",
+        "lead_age_days": "lead is less than a day old",
+        "days_since_event": "last activity 3 days ago",
+        "contact_completeness": "completeness of contact data: 67 %",
+        "account_days_since_other_event": "no activity of the company's other people is known",
     }
 
 
@@ -286,7 +286,7 @@ from pathlib import Path
 from features.scorecard import load_scorecard
 from serving.scoring.payload import parse_request
 from serving.scoring.scorer import Scorer
-import serving.http.app, serving.process.state
+import serving.app, serving.process.state
 from training.bundles.bundle import Bundle
 scorer = Scorer(Bundle.load(Path(sys.argv[1])), load_scorecard())
 print(json.dumps(scorer.score(parse_request(sys.stdin.buffer.read()), as_of_us=0)))

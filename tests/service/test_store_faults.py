@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from data.store.engine import open_store
 from data.store.migrate import migrate
 from data.store.schema import SCHEMA, SCORES
-from serving.http.openapi import EXAMPLE_REQUEST
+from serving.openapi import EXAMPLE_REQUEST
 from serving.process.start import ServiceHandle
 from tests.data.stores import rows_of
 from tests.missing import missing_part

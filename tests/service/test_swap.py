@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from features.scorecard import load_scorecard
-from serving.http.openapi import EXAMPLE_REQUEST
+from serving.openapi import EXAMPLE_REQUEST
 from serving.process.start import ServiceHandle
 from serving.scoring.payload import parse_request
 from serving.scoring.scorer import Scorer

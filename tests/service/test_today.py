@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from data.clock import DAY_US, now, to_us
@@ -21,10 +23,13 @@ from data.store import (
     current_score,
     put_lead,
 )
-from data.store.call_list import candidates
+from data.store.listing import Wanted
 from features.scorecard import load_scorecard
 from serving.http.describing import Described
+from serving.keys.access import ANYONE
 from serving.keys.keyring import Keyring
+from serving.pages.filters import Spot, spot_after
+from serving.pages.rows import page_of
 from serving.process.state import Answering, ServingState
 from serving.scoring.scorer import Scorer
 from serving.stored.door import Door
@@ -33,6 +38,7 @@ from serving.today.answers import TodayAnswer
 from serving.today.call_list import Asked, call_list
 from serving.today.described import DESCRIBED
 from serving.today.handlers import today_routes
+from serving.today.order import merged_places
 from tests.data.stores import BOTH, emptied, made_store
 from tests.service.bundles import AS_OF_US
 from tests.service.calling import Client, problem
@@ -160,7 +166,10 @@ def test_ended_and_never_scored_leads_are_left_out(store: Store, scorer: Scorer)
     found = listed(store, scorer, 500)
     assert found["leads"][0]["lead_id"] == second
     assert not {best, "new"} & {one["lead_id"] for one in found["leads"]}
-    assert found["open_leads"] == LEADS - 1
+    rescore_dirty(store, scorer, AS_OF_US)
+    found = listed(store, scorer, 500)
+    assert best not in {one["lead_id"] for one in found["leads"]}
+    assert found["open_leads"] == len(found["leads"]) == LEADS - 1 + 1
 
 
 def test_a_person_is_called_once(store: Store, scorer: Scorer) -> None:
@@ -203,14 +212,40 @@ def test_an_empty_store_has_nobody_to_call(store: Store, scorer: Scorer) -> None
     assert (found["leads"], found["expected_wins"], found["open_leads"]) == ([], None, 0)
 
 
-def test_more_leads_than_a_page_are_all_candidates(
-    store: Store, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def order_of_the_page(store: Store, scorer: Scorer, wanted: Wanted, *, limit: int) -> list[str]:
+    """Walk through the pages of the list, as somebody who follows its links does."""
+    found: list[str] = []
+    spot: Spot | None = Spot()
+    while spot is not None:
+        rows, spot = page_of(
+            store, scorer, ANYONE, wanted, spot_after(spot.text), limit=limit, now_us=AS_OF_US, language="en"
+        )
+        assert [row.rank for row in rows] == list(range(len(found) + 1, len(found) + len(rows) + 1))
+        found += [row.lead.lead_id for row in rows]
+    return found
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("limit", [4, 7, 50])
+def test_the_page_and_the_path_give_one_order(store: Store, bundle: Bundle, share: float, limit: int) -> None:
+    scorer = Scorer(bundle, load_scorecard(), holdout=HoldOut(share, "s"))
     fill(store, scorer)
-    whole = candidates(store, as_of_us=AS_OF_US)
-    monkeypatch.setattr("data.store.call_list._PAGE", 7)
-    assert candidates(store, as_of_us=AS_OF_US) == whole
-    assert len(whole) == LEADS
+    told = [one["lead_id"] for one in listed(store, scorer, 500)["leads"]]
+    assert order_of_the_page(store, scorer, Wanted({}), limit=limit) == told
+    assert len(told) == LEADS
+    pools = {one["pool"] for one in listed(store, scorer, 500)["leads"]}
+    for pool in pools:
+        of_pool = [one["lead_id"] for one in listed(store, scorer, 500, pool=pool)["leads"]]
+        assert order_of_the_page(store, scorer, Wanted({"pool": pool}), limit=limit) == of_pool
+
+
+@given(st.lists(st.floats(0, 1, exclude_max=True), max_size=8), st.integers(0, 12))
+def test_a_lot_is_a_share_of_the_list(lots: list[float], others: int) -> None:
+    held = sorted(lots)
+    places = merged_places(held, others)
+    keys = [((rank + 0.5) / others, 1) for rank in range(others)] + [(lot, 0) for lot in held]
+    expected = [at for at, (_, scored) in enumerate(sorted(keys)) if not scored]
+    assert places == pytest.approx(expected)
 
 
 # --- the path -----------------------------------------------------------------------------------------------------

@@ -9,18 +9,24 @@ from pydantic.json_schema import models_json_schema
 
 from serving.changes import described as changes
 from serving.http.describing import ERRORS, LANGUAGE, POST_ERRORS, REQUEST_ID, Described, json_content, responses
+from serving.http.exchange import json_response
+from serving.http.routing import Route
 from serving.intake import described as intake
 from serving.leads import described as leads
 from serving.scoring.answers import BatchAnswer, ErrorAnswer, ModelCard, ScoreAnswer
 from serving.scoring.payload import MOST_LEADS, ScoreRequest
 from serving.today import described as today
+from serving.watching import described as watching
 from serving.webhooks import described as webhooks
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.json_schema import JsonSchemaMode
+    from starlette.responses import Response
 
-__all__ = ["EXAMPLE_REQUEST", "openapi_document"]
+    from serving.http.routing import Call
+
+__all__ = ["EXAMPLE_REQUEST", "description_routes", "openapi_document"]
 
 # Each describes its own paths.
 ROOMS: tuple[Described, ...] = (
@@ -28,6 +34,7 @@ ROOMS: tuple[Described, ...] = (
     leads.DESCRIBED,
     today.DESCRIBED,
     changes.DESCRIBED,
+    watching.DESCRIBED,
     webhooks.DESCRIBED,
 )
 
@@ -203,3 +210,20 @@ def _document() -> dict[str, Any]:
         status: told for status, told in responses("ErrorAnswer", "", None, 405, 500).items() if status != "200"
     }
     return {"operationId": "openapi", "summary": "This description", "security": [], "responses": described}
+
+
+def description_routes() -> list[Route]:
+    """Return the paths that tell of the interface; they are open to all."""
+    return [
+        Route("/v1/openapi.json", {"GET": _describe}),
+        # BentoML's own page here loads scripts from elsewhere.
+        Route("/", {"GET": _front}),
+    ]
+
+
+async def _describe(call: Call) -> Response:
+    return json_response(openapi_document(), call.request_id)
+
+
+async def _front(call: Call) -> Response:
+    return json_response({"service": "clew", "description": "/v1/openapi.json"}, call.request_id)

@@ -16,6 +16,7 @@ from serving.http.exchange import Refusal, accepted_language, error_response, he
 from serving.http.problems import PayloadError, Problem
 from serving.http.routing import Call, Route, Routes
 from serving.keys.access import ANYONE, may
+from serving.openapi import description_routes
 from serving.scoring.handlers import Endpoints, model_routes
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def create_app(
         Told of each score that was given.
     """
     endpoints = Endpoints(state, metrics=metrics, admission=admission, log=score_log)
-    routes = [*model_routes(endpoints), *more]
+    routes = [*model_routes(endpoints), *description_routes(), *more]
     return App(routes, keyring=keyring, metrics=metrics, log=log, state=state, beneath=beneath)
 
 
