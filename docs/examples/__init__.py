@@ -9,4 +9,9 @@ same run.
 - `clew-retrain.service`, `clew-retrain.timer`: systemd
 - `github-actions.yml`: GitHub Actions, on a runner of your own that has the warehouse
 - `airflow_dag.py`: Airflow 3
+
+Every week, `clew monitor --act` looks whether the model keeps its promises, and `clew quality` reports the leads; a
+repeated run sends no card twice:
+
+- `crontab-weekly`: cron, Mondays at 8:00
 """

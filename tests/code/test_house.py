@@ -40,7 +40,7 @@ HEAVY = frozenset(
 COMMANDS = (
     *("init", "simulate", "import", "check", "features", "train", "promote", "rollback"),
     *("compare", "leakage", "recalibrate", "retrain", "scorecard", "serve", "explain", "demo"),
-    *("attribution", "baselines", "monitor", "changes", "keys", "webhooks"),
+    *("attribution", "baselines", "monitor", "monthly", "quality", "changes", "keys", "webhooks"),
     *("score", "sync", "backup", "restore", "forget", "retain"),
 )
 # Imported beside the declared distribution that brings and documents it.
