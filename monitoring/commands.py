@@ -9,6 +9,8 @@ import typer
 
 from data.console import console, print_json, step
 from monitoring.monitor_command import monitor
+from monitoring.monthly.command import monthly
+from monitoring.quality.command import quality
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,6 +40,8 @@ def register(app: typer.Typer) -> None:
     app.command("attribution")(attribution)
     app.command("baselines")(baselines)
     app.command("monitor")(monitor)
+    app.command("monthly")(monthly)
+    app.command("quality")(quality)
 
 
 def attribution(  # noqa: PLR0913, PLR0917 - Typer reads a command's options from its arguments

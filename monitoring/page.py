@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from monitoring.record.promises import Promise
     from monitoring.watch import Watched
 
-__all__ = ["promise_picture", "render_monitor_page", "write_monitor_page"]
+__all__ = [
+    "as_markup",
+    "by_month",
+    "promise_picture",
+    "render_monitor_page",
+    "render_template",
+    "write_monitor_page",
+]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 720.0, 260.0, 52.0, 14.0, 36.0
@@ -47,13 +54,9 @@ def render_monitor_page(watched: Watched, *, language: Language = "en") -> str:
     language
         Of the texts.
     """
-    import jinja2
-
-    # The frame is that of all pages; autoescape keeps names of sources from being read as markup.
-    loader = jinja2.ChoiceLoader([jinja2.FileSystemLoader(_TEMPLATES), jinja2.PackageLoader("training", "templates")])
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
     record, drift = watched.record, watched.drift
-    return environment.get_template("monitor.html.j2").render(
+    return render_template(
+        "monitor.html.j2",
         title=HEADINGS["title"].in_language(language),
         language=language,
         words={name: words.in_language(language) for name, words in HEADINGS.items()},
@@ -61,12 +64,23 @@ def render_monitor_page(watched: Watched, *, language: Language = "en") -> str:
         watched=watched,
         act=ACTS[watched.call.act].in_language(language),
         kinds={kind: words.in_language(language) for kind, words in KINDS.items()},
-        picture=_markup(promise_picture(record.promises, language=language)) if record and record.promises else "",
+        picture=as_markup(promise_picture(record.promises, language=language)) if record and record.promises else "",
         record=record,
         drift=drift,
         moved=[] if drift is None else [one for one in drift.fields if one.move not in {None, "steady"}],
         assumption=ASSUMPTION.in_language(language),
     )
+
+
+def render_template(name: str, **values: object) -> str:
+    """Return a page of monitoring from one of its templates, in the frame that all pages share."""
+    import jinja2
+
+    # Autoescape keeps names of sources from being read as markup.
+    loader = jinja2.ChoiceLoader([jinja2.FileSystemLoader(_TEMPLATES), jinja2.PackageLoader("training", "templates")])
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
+    page: str = environment.get_template(name).render(**values)
+    return page
 
 
 def promise_picture(promises: Sequence[Promise], *, language: Language = "en") -> str:
@@ -84,7 +98,7 @@ def promise_picture(promises: Sequence[Promise], *, language: Language = "en") -
     >>> drawn.count("<circle"), "2026-05" in drawn
     (1, True)
     """
-    months = _by_month(promises)
+    months = by_month(promises)
     top = max([0.01, *(max(m["promised"], m["high"] or 0.0) for m in months)]) * 1.1
     step = (_WIDTH - _LEFT) / max(len(months), 1)
 
@@ -102,14 +116,14 @@ def promise_picture(promises: Sequence[Promise], *, language: Language = "en") -
     )
 
 
-def _markup(markup: str) -> Any:  # noqa: ANN401 - a library's type, imported only where a page is made
-    """Return markup of this module, which the template may put in as it is."""
+def as_markup(text: str) -> Any:  # noqa: ANN401 - a library's type, imported only where a page is made
+    """Return a picture of this module as markup, which a template puts in as it is."""
     from markupsafe import Markup
 
-    return Markup(markup)  # noqa: S704 - made of numbers and escaped labels below
+    return Markup(text)  # noqa: S704 - made of numbers and escaped labels
 
 
-def _by_month(promises: Sequence[Promise]) -> list[dict[str, Any]]:
+def by_month(promises: Sequence[Promise]) -> list[dict[str, Any]]:
     """Add the grades of each month up; the interval is Wilson's of the month."""
     from training.evaluation.metrics import wilson
 

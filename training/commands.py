@@ -121,6 +121,7 @@ def show_published(published: dict[str, Any]) -> None:
     out.print(f"version {published['version']} of lead-conversion, bundle {published['bundle'][:19]}…")
     promoted = "[green]Promoted.[/green]" if published["promoted"] else "[yellow]Not promoted.[/yellow]"
     out.print(f"{promoted} {sentences(published['verdict'])}")
+    out.print(f"report: {published['report']}", markup=False, soft_wrap=True)
 
 
 def promote(

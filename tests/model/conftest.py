@@ -16,7 +16,7 @@ from data.simulator import simulate
 from data.warehouse import Warehouse
 from training.bundles.registry import Registry
 from training.evaluation import judging
-from training.evaluation.gallery import picture_names
+from training.evaluation.gallery import picture_file, picture_names
 from training.evaluation.peers import Prior, ScorecardPoints
 from training.run import prepare, train
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from features.scorecard import Scorecard
+    from features.words import Language
     from training.bundles.bundle import Bundle
     from training.evaluation.peers import Method
     from training.learning.recipe import Rows
@@ -69,11 +70,11 @@ def beside_prior_and_rules() -> Iterator[None]:
         yield
 
 
-def undrawn(trained: Trained, folder: Path) -> None:
+def undrawn(trained: Trained, folder: Path, language: Language = "en") -> None:
     """Take the place of `publishing._draw_pictures` where nobody looks at what is drawn."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in picture_names(trained.judgement.scoreboard):
-        (folder / f"{name}.svg").write_text("<svg/>")
+        (folder / picture_file(name, language)).write_text("<svg/>")
 
 
 @pytest.fixture(scope="session")

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from data.clock import from_us, iso
-from data.errors import RefusedError, UsageError
+from data.errors import DataError, RefusedError, UsageError
 from data.settings import Settings
-from training.bundles.bundle import Bundle, folder_name
+from features.words import LANGUAGES, Language
+from training.bundles.bundle import Bundle, folder_name, pointed_bundle
 from training.bundles.registry import Registry, RunRecord
 from training.bundles.sealing import point_at, tell_publication
-from training.evaluation.gallery import captioned, draw_judgement, picture_names
+from training.evaluation.changes import Learnt
+from training.evaluation.gallery import captioned, draw_judgement, picture_file, picture_names
 from training.evaluation.judged import judged_table, write_judged
-from training.evaluation.report import Picture
+from training.evaluation.report import Picture, write_report
+from training.evaluation.run_report import Before, facts_of, run_report
 from training.run import Trained, run_metrics, run_parameters
 
 __all__ = ["pictures_of", "promote_version", "publish_run", "report_pictures", "roll_back"]
@@ -33,6 +36,9 @@ def publish_run(trained: Trained, settings: Settings, *, may_replace: bool = Fal
     registry = Registry(settings.mlruns)
     digest, verdict = trained.bundle.digest, trained.verdict
     version = registry.bundle_with(digest)
+    reports = _report_files(trained, settings)
+    if version is None or not all(path.is_file() for path in reports.values()):
+        _write_reports(trained, settings, _before(registry, settings, digest))
     if version is None:
         _, version = registry.record(_record(trained, settings, verdict.sentence))
     tell_publication(trained.bundle.folder, version)
@@ -48,6 +54,8 @@ def publish_run(trained: Trained, settings: Settings, *, may_replace: bool = Fal
         "promoted": registry.version_of("champion") == version,
         "decision": verdict.decision,
         "verdict": verdict.sentence,
+        "report": str(reports["en"]),
+        "reports": {language: str(path) for language, path in reports.items()},
     }
 
 
@@ -115,27 +123,74 @@ def _serve(registry: Registry, settings: Settings, version: str, folder: Path) -
         registry.alias("challenger", None)
 
 
-def report_pictures(trained: Trained, settings: Settings) -> tuple[Picture, ...]:
+def report_pictures(trained: Trained, settings: Settings, *, language: Language = "en") -> tuple[Picture, ...]:
     """Return the pictures of a run with titles and captions, for a page."""
-    return captioned(pictures_of(trained, settings))
+    return captioned(pictures_of(trained, settings, language=language), language=language)
 
 
-def pictures_of(trained: Trained, settings: Settings) -> Mapping[str, Path]:
+def pictures_of(trained: Trained, settings: Settings, *, language: Language = "en") -> Mapping[str, Path]:
     """Return the pictures of the judged rows as SVG files, drawn once a run (see `training.evaluation.gallery`)."""
-    folder = settings.home / "runs" / trained.bundle.folder.name[:19] / "pictures"
-    names = picture_names(trained.judgement.scoreboard)
-    if not all((folder / f"{name}.svg").is_file() for name in names):
-        _draw_pictures(trained, folder)
-    return {name: folder / f"{name}.svg" for name in names}
+    folder = _run_folder(trained, settings) / "pictures"
+    paths = {name: folder / picture_file(name, language) for name in picture_names(trained.judgement.scoreboard)}
+    if not all(path.is_file() for path in paths.values()):
+        _draw_pictures(trained, folder, language)
+    return paths
 
 
-def _draw_pictures(trained: Trained, folder: Path) -> None:
+def _run_folder(trained: Trained, settings: Settings) -> Path:
+    return settings.home / "runs" / trained.bundle.folder.name[:19]
+
+
+def _draw_pictures(trained: Trained, folder: Path, language: Language = "en") -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    draw_judgement(trained.judgement, folder)
+    draw_judgement(trained.judgement, folder, language=language)
+
+
+def _report_files(trained: Trained, settings: Settings) -> Mapping[Language, Path]:
+    """Return where the report of a run lies in each language."""
+    folder = _run_folder(trained, settings) / "report"
+    return {
+        language: folder / ("report.html" if language == "en" else f"report.{language}.html") for language in LANGUAGES
+    }
+
+
+def _write_reports(trained: Trained, settings: Settings, before: Before | None) -> None:
+    facts = facts_of(trained, before)
+    for language, path in _report_files(trained, settings).items():
+        pictures = report_pictures(trained, settings, language=language)
+        write_report(run_report(trained, facts, pictures, language=language), path)
+
+
+def _before(registry: Registry, settings: Settings, digest: str) -> Before | None:
+    """Return the model that a run is compared with: the one that serves, or where it is this very run, the one before.
+
+    One that cannot be read any more is none to compare with.
+    """
+    folder = pointed_bundle(settings.bundles_dir)
+    if folder is not None and folder.name == folder_name(digest):
+        previous = registry.version_of("previous")
+        told = None if previous is None else registry.tags_of(previous).get("bundle")
+        folder = None if told is None else settings.bundles_dir / folder_name(told)
+    try:
+        bundle = None if folder is None else Bundle.load(folder)
+    except DataError:
+        return None
+    return None if bundle is None else Before(bundle, _learnt(registry, bundle.digest))
+
+
+def _learnt(registry: Registry, digest: str) -> Learnt:
+    """Return what a bundle had learnt from, as its run recorded it."""
+    version = registry.bundle_with(digest)
+    try:
+        told = {} if version is None else registry.find_run(version).parameters
+    except UsageError:
+        return Learnt()
+    pairs, won = told.get("pairs_labelled"), told.get("pairs_won")
+    return Learnt() if pairs is None or won is None else Learnt(int(pairs), int(won))
 
 
 def _record(trained: Trained, settings: Settings, verdict: str) -> RunRecord:
-    folder = pictures_of(trained, settings)["gain"].parents[1]
+    folder = _run_folder(trained, settings)
     (folder / "scoreboard.json").write_text(trained.judgement.scoreboard.to_json(), encoding="utf-8")
     trained.judgement.scoreboard.to_parquet(folder / "tables" / "scoreboard.parquet")
     write_judged(judged_table(trained.judgement), folder / "tables" / "judged.parquet")
@@ -161,6 +216,7 @@ def _record(trained: Trained, settings: Settings, verdict: str) -> RunRecord:
         artifacts={
             "bundle": trained.bundle.folder,
             "pictures": folder / "pictures",
+            "report": folder / "report",
             "scoreboard": folder / "scoreboard.json",
             "tables": folder / "tables",
         },

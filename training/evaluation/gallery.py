@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.evaluation.judging import MODEL
+from training.evaluation.picture_words import CAPTIONS
 from training.evaluation.pictures import (
     draw_differences,
     draw_gain,
@@ -24,29 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from features.words import Language
     from training.evaluation.judging import Judgement
     from training.evaluation.scoreboard import Scoreboard
 
-__all__ = ["captioned", "draw_judgement", "picture_names"]
-
-# In the order in which a page shows them: the title, what there is to see, and whether it takes the whole width.
-_CAPTIONS = {
-    "gain": ("Gain and lift", "Share of wins caught by calling the best leads first.", True),
-    "reliability": ("Reliability", "Observed win rate against the predicted probability.", False),
-    "scores": ("Scores by outcome", "Predicted probabilities of won and other leads.", False),
-    "rolling": ("Month by month", "Each method refitted at the start of each month and judged on that month.", True),
-    "calibration_by_month": (
-        "Promised and realised",
-        "Mean predicted probability of each month's list beside the win rate that it came to.",
-        True,
-    ),
-    "segments": ("Where it holds", "The best other method against the model, by segment, with paired intervals.", True),
-    "differences": (
-        "Differences to the model",
-        "Each method's paired difference to the model with its 95 % interval; right of the line is better.",
-        True,
-    ),
-}
+__all__ = ["captioned", "draw_judgement", "picture_file", "picture_names"]
 
 
 def picture_names(board: Scoreboard) -> tuple[str, ...]:
@@ -61,8 +44,10 @@ def picture_names(board: Scoreboard) -> tuple[str, ...]:
     )
 
 
-def draw_judgement(judgement: Judgement, folder: Path) -> Mapping[str, Path]:
+def draw_judgement(judgement: Judgement, folder: Path, *, language: Language = "en") -> Mapping[str, Path]:
     """Draw everything there is to see of a judgement as SVG files; the same judgement gives the same bytes.
+
+    Files are named `gain.svg`, and in Chinese `gain.zh.svg`.
 
     Raises
     ------
@@ -72,30 +57,38 @@ def draw_judgement(judgement: Judgement, folder: Path) -> Mapping[str, Path]:
         If a file cannot be written.
     """
     board, y_obs, y_pred = judgement.scoreboard, judgement.y_obs, judgement.predictions[MODEL]
+    paths = {name: folder / picture_file(name, language) for name in picture_names(board)}
     curves = [gain_curve(name, y_obs, predicted) for name, predicted in judgement.predictions.items()]
     curve = reliability_curve(y_obs, y_pred, rng=np.random.default_rng(0))
-    drawn = [
-        draw_reliability(curve, folder / "reliability.svg"),
-        draw_gain(curves, folder / "gain.svg"),
-        draw_differences(board, folder / "differences.svg"),
-        draw_scores(y_obs, y_pred, folder / "scores.svg"),
-    ]
-    names = picture_names(board)
-    if "rolling" in names:
+    capacity_share = min(1.0, board.capacity * len(np.unique(judgement.periods)) / len(y_obs))
+    draw_reliability(curve, paths["reliability"], language=language)
+    draw_gain(curves, paths["gain"], capacity_share=capacity_share, language=language)
+    draw_differences(board, paths["differences"], language=language)
+    draw_scores(y_obs, y_pred, paths["scores"], language=language)
+    if "rolling" in paths:
         rates = monthly_rates(y_obs, y_pred, months_of(judgement.spine))
-        drawn += [
-            draw_rolling(board, folder / "rolling.svg"),
-            draw_monthly_calibration(rates, folder / "calibration_by_month.svg"),
-        ]
-    if "segments" in names:
-        drawn.append(draw_segments(board, folder / "segments.svg"))
-    return {path.stem: path for path in drawn}
+        draw_rolling(board, paths["rolling"], language=language)
+        draw_monthly_calibration(rates, paths["calibration_by_month"], language=language)
+    if "segments" in paths:
+        draw_segments(board, paths["segments"], language=language)
+    return paths
 
 
-def captioned(paths: Mapping[str, Path]) -> tuple[Picture, ...]:
+def picture_file(name: str, language: Language) -> str:
+    """Return the name of a picture's file.
+
+    Examples
+    --------
+    >>> picture_file("gain", "en"), picture_file("gain", "zh")
+    ('gain.svg', 'gain.zh.svg')
+    """
+    return f"{name}.svg" if language == "en" else f"{name}.{language}.svg"
+
+
+def captioned(paths: Mapping[str, Path], *, language: Language = "en") -> tuple[Picture, ...]:
     """Return drawn pictures with their titles and captions, in the order in which a page shows them."""
     return tuple(
-        Picture(paths[name], title, caption, broad=broad)
-        for name, (title, caption, broad) in _CAPTIONS.items()
+        Picture(paths[name], title.in_language(language), caption.in_language(language), broad=broad, name=name)
+        for name, (title, caption, broad) in CAPTIONS.items()
         if name in paths
     )

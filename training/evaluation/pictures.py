@@ -15,6 +15,7 @@ import numpy as np
 from data.errors import UsageError
 from training.evaluation.drawing import COLOURS, GREY, PALE, in_style, line_style, new_figure, percent, save
 from training.evaluation.metrics import METRICS, CorpDecomposition, Floats, corp, isotonic
+from training.evaluation.picture_words import CAPTIONS, method_name, metric_name, said
 from training.evaluation.scoreboard import EVERYONE, Scoreboard
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
+
+    from features.words import Language
 
 __all__ = [
     "GainCurve",
@@ -122,30 +125,32 @@ def gain_curve(method: str, y_obs: NDArray[Any], y_pred: NDArray[Any]) -> GainCu
 
 
 @in_style
-def draw_reliability(curve: ReliabilityCurve, path: Path, *, title: str = "Reliability") -> Path:
+def draw_reliability(
+    curve: ReliabilityCurve, path: Path, *, title: str | None = None, language: Language = "en"
+) -> Path:
     """Draw the reliability curve above a histogram of the predictions; the ending of `path` says SVG or PNG."""
+    title = title or CAPTIONS["reliability"][0].in_language(language)
     figure = new_figure(5.6, 6.2)
     above, beneath = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     # Only as far as there are predictions: the few best leads may all have won, and 100 % would squeeze the rest.
     end = min(1.0, 1.15 * float(curve.scores.max()) + 1e-9)
-    above.plot([0, end], [0, end], color=GREY, linewidth=1, label="perfect")
-    above.fill_between(
-        curve.grid, curve.low, curve.high, color=PALE, linewidth=0, label="perfect but for chance (90 %)"
-    )
-    above.plot(curve.predicted, curve.recalibrated, color=COLOURS[0], linewidth=2, label="observed")
-    above.set(xlim=(0, end), ylim=(0, end), ylabel="observed win rate", title=title)
+    above.plot([0, end], [0, end], color=GREY, linewidth=1, label=said("perfect", language))
+    above.fill_between(curve.grid, curve.low, curve.high, color=PALE, linewidth=0, label=said("by_chance", language))
+    above.plot(curve.predicted, curve.recalibrated, color=COLOURS[0], linewidth=2, label=said("observed", language))
+    above.set(xlim=(0, end), ylim=(0, end), ylabel=said("observed_rate", language), title=title)
     above.legend(loc="upper left", frameon=False)
-    mcb, dsc, unc = curve.parts
-    note = f"miscalibration {mcb:.4f}\ndiscrimination {dsc:.4f}\nuncertainty {unc:.4f}"
+    note = said("parts", language).format(*curve.parts)
     above.text(0.97, 0.03, note, transform=above.transAxes, ha="right", va="bottom", color=GREY, fontsize=9)
     beneath.hist(curve.scores, bins=np.linspace(0, end, 41).tolist(), color=COLOURS[0], alpha=0.7)
-    beneath.set(xlabel="predicted probability", ylabel="leads")
+    beneath.set(xlabel=said("predicted", language), ylabel=said("leads", language))
     percent(above, "both")
-    return save(figure, path)
+    return save(figure, path, words=[title])
 
 
 @in_style
-def draw_gain(curves: Sequence[GainCurve], path: Path, *, capacity_share: float | None = None) -> Path:
+def draw_gain(
+    curves: Sequence[GainCurve], path: Path, *, capacity_share: float | None = None, language: Language = "en"
+) -> Path:
     """Draw gain and lift of all methods side by side; the first method is drawn strongest.
 
     `capacity_share` is the share of leads a team can call, marked by a line.
@@ -156,25 +161,29 @@ def draw_gain(curves: Sequence[GainCurve], path: Path, *, capacity_share: float 
     lift.axhline(1, color=GREY, linewidth=1)
     for at, curve in enumerate(curves):
         style = line_style(at)
-        gain.plot(curve.called, curve.caught, label=curve.method, **style)
+        gain.plot(curve.called, curve.caught, label=method_name(curve.method, language), **style)
         lift.plot(*curve.lift(), **style)
     for axes in (gain, lift):
         if capacity_share is not None:
             axes.axvline(capacity_share, color=GREY, linewidth=1, linestyle=":")
-        axes.set(xlim=(0, 1), xlabel="share of leads called, best first")
+        axes.set(xlim=(0, 1), xlabel=said("called", language))
     if capacity_share is not None:
-        gain.text(capacity_share + 0.015, 0.02, "capacity", color=GREY, fontsize=9)
-    gain.set(ylim=(0, 1.01), ylabel="share of wins caught", title="Gain")
-    lift.set(ylim=(0, None), ylabel="win rate / win rate of all", title="Lift")
+        gain.text(capacity_share + 0.015, 0.02, said("capacity", language), color=GREY, fontsize=9)
+    gain.set(ylim=(0, 1.01), ylabel=said("caught", language), title=said("gain", language))
+    lift.set(ylim=(0, None), ylabel=said("lift_of", language), title=said("lift", language))
     percent(gain, "both")
     percent(lift, "x")
     figure.legend(loc="outside lower center", ncols=min(len(curves), 4), frameon=False)
-    return save(figure, path)
+    return save(figure, path, words=[said("gain", language)])
 
 
 @in_style
 def draw_differences(
-    board: Scoreboard, path: Path, *, metrics: Sequence[str] = ("log_loss", "roc_auc", "wins_at_capacity")
+    board: Scoreboard,
+    path: Path,
+    *,
+    metrics: Sequence[str] = ("log_loss", "roc_auc", "wins_at_capacity"),
+    language: Language = "en",
 ) -> Path:
     """Draw each method's paired difference to the model as a forest plot, one panel per metric.
 
@@ -184,14 +193,15 @@ def draw_differences(
     figure = new_figure(3.4 * len(metrics) + 1.2, 1.7 + 0.42 * len(others))
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, metrics, strict=True):
-        _forest(axes, board, name, others)
-    panels[0].set_yticks(range(len(others)), others)
+        _forest(axes, board, name, others, language)
+    panels[0].set_yticks(range(len(others)), [method_name(method, language) for method in others])
     panels[0].set_ylim(len(others) - 0.5, -0.5)
-    figure.suptitle(f"Difference to {board.model}: {board.level:.0%} paired intervals, {board.wins} wins", fontsize=11)
-    return save(figure, path)
+    heading = said("apart", language, model=board.model, level=board.level, wins=board.wins)
+    figure.suptitle(heading, fontsize=11)
+    return save(figure, path, words=[heading])
 
 
-def _forest(axes: Axes, board: Scoreboard, name: str, others: Sequence[str]) -> None:
+def _forest(axes: Axes, board: Scoreboard, name: str, others: Sequence[str], language: Language) -> None:
     metric = METRICS[name]
     sign = 1.0 if metric.better == "larger" else -1.0
     axes.axvline(0, color=GREY, linewidth=1)
@@ -205,8 +215,8 @@ def _forest(axes: Axes, board: Scoreboard, name: str, others: Sequence[str]) -> 
             colour = COLOURS[0]
         axes.plot(sorted(ends), [at, at], color=colour, linewidth=2, solid_capstyle="butt")
         axes.plot([value], [at], "o", color=colour, markersize=6)
-    axes.set_title(metric.label, fontsize=11)
-    axes.set_xlabel("← model better | method better →", fontsize=8, color=GREY)
+    axes.set_title(metric_name(name, language), fontsize=11)
+    axes.set_xlabel(said("sides", language), fontsize=8, color=GREY)
     axes.margins(x=0.12)
     axes.locator_params(axis="x", nbins=5)
     axes.tick_params(axis="y", length=0)
@@ -214,13 +224,21 @@ def _forest(axes: Axes, board: Scoreboard, name: str, others: Sequence[str]) -> 
 
 
 @in_style
-def draw_scores(y_obs: NDArray[Any], y_pred: NDArray[Any], path: Path, *, title: str = "Scores by outcome") -> Path:
+def draw_scores(
+    y_obs: NDArray[Any],
+    y_pred: NDArray[Any],
+    path: Path,
+    *,
+    title: str | None = None,
+    language: Language = "en",
+) -> Path:
     """Draw how predictions are spread among the won and among the others, each as shares of its own group."""
+    title = title or CAPTIONS["scores"][0].in_language(language)
     observed, predicted = np.asarray(y_obs), np.asarray(y_pred, dtype=np.float64)
     figure = new_figure(6.4, 3.8)
     axes = figure.subplots()
     bins = np.linspace(0, min(1.0, 1.02 * float(predicted.max()) + 1e-9), 41)
-    for outcome, label, colour in ((0, "not won", GREY), (1, "won", COLOURS[1])):
+    for outcome, label, colour in ((0, said("not_won", language), GREY), (1, said("won", language), COLOURS[1])):
         scores = predicted[observed == outcome]
         if scores.size:
             share = np.full(scores.size, 1 / scores.size)
@@ -230,9 +248,9 @@ def draw_scores(y_obs: NDArray[Any], y_pred: NDArray[Any], path: Path, *, title:
                 scores, bins=bins.tolist(), weights=share, histtype="step", color=colour, linewidth=1.8, label=shown
             )
             axes.axvline(float(np.median(scores)), color=colour, linestyle=":", linewidth=1.4)
-    axes.set(xlabel="predicted probability (dotted: median)", ylabel="share of the group", title=title)
+    axes.set(xlabel=said("median", language), ylabel=said("group_share", language), title=title)
     axes.set_xlim(0, bins[-1])
     axes.locator_params(nbins=6)
     axes.legend(frameon=False)
     percent(axes, "both")
-    return save(figure, path)
+    return save(figure, path, words=[title])

@@ -7,17 +7,25 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data.errors import InfrastructureError, UsageError
 from data.files import written_whole
+from training.evaluation.drivers import Drivers, strongest
 from training.evaluation.metrics import METRICS
+from training.evaluation.picture_words import method_name, metric_name
+from training.evaluation.report_words import REPORT
 
 if TYPE_CHECKING:
+    from features.words import Language
+    from training.evaluation.changes import Changed
+    from training.evaluation.drivers import Band, Driver
     from training.evaluation.scoreboard import Scoreboard
 
 __all__ = [
+    "CheckLine",
     "ExplainedLead",
+    "GradeLine",
     "Picture",
     "Reason",
     "ReportContent",
@@ -30,6 +38,8 @@ __all__ = [
 _TEMPLATES = Path(__file__).parents[1] / "templates"
 _KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
 _FOUR = ("log_loss", "brier", "miscalibration", "discrimination")
+_MOST_DRIVERS = 12
+_FIRST = ("gain", "reliability", "scores")  # what decides stands before what only explains
 _DIGITS = {**dict.fromkeys(_FOUR, 4), "roc_auc": 3, "pr_auc": 3, "wins_at_capacity": 1}
 
 
@@ -37,13 +47,15 @@ _DIGITS = {**dict.fromkeys(_FOUR, 4), "roc_auc": 3, "pr_auc": 3, "wins_at_capaci
 class Picture:
     """A picture on disk (SVG or PNG) with what it shows; the caption is also read to those who cannot see it.
 
-    A `broad` picture takes the whole width of the page, others stand two abreast.
+    A `broad` picture takes the whole width of the page, others stand two abreast. By its `name` a page puts it where it
+    belongs.
     """
 
     path: Path
     title: str
     caption: str
     broad: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,8 +84,45 @@ class ExplainedLead:
 
 
 @dataclass(frozen=True)
+class CheckLine:
+    """What the gate asked and whether it passed; None where it could not be checked."""
+
+    question: str
+    passed: bool | None
+
+
+@dataclass(frozen=True)
+class GradeLine:
+    """A grade on the judged rows: the mean probability beside what was won, with its interval; None without rows."""
+
+    grade: str
+    at_least: float
+    rows: int
+    promised: float | None
+    won: int
+    low: float | None
+    high: float | None
+
+    @property
+    def realised(self) -> float | None:
+        """The share that was won."""
+        return self.won / self.rows if self.rows else None
+
+    @property
+    def kept(self) -> bool | None:
+        """Whether the promise lies within the interval, None without rows."""
+        if self.promised is None or self.low is None or self.high is None:
+            return None
+        return self.low <= self.promised <= self.high
+
+
+@dataclass(frozen=True)
 class ReportContent:
-    """Everything the report says; without a scoreboard, pictures or lead their parts are left out."""
+    """Everything the report says; what is not given is left out.
+
+    `headline` are the sentences that a reader sees first, `decision` is what the gate said, `compared` that a model
+    before was asked for, so that a report without `changed` says that there was none.
+    """
 
     title: str
     cutoff: str
@@ -83,7 +132,21 @@ class ReportContent:
     pictures: tuple[Picture, ...] = ()
     explained: ExplainedLead | None = None
     next_steps: tuple[str, ...] = ()
-    language: str = "en"
+    language: Language = "en"
+    decision: str = ""
+    headline: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
+    checks: tuple[CheckLine, ...] = ()
+    grades: tuple[GradeLine, ...] = ()
+    drivers: Drivers | None = None
+    changed: Changed | None = None
+    compared: bool = False
+
+
+@dataclass(frozen=True)
+class _DriverRow:
+    driver: Driver
+    width: float
 
 
 @dataclass(frozen=True)
@@ -116,11 +179,17 @@ def render(content: ReportContent) -> str:
     >>> "Leads &lt;2026&gt;" in page, "http" in page
     (True, False)
     """
+    parts = shown(content.scoreboard, content.pictures, language=content.language)
+    drawn: Sequence[tuple[Picture, str]] = parts.pop("pictures")
     return render_page(
         "report.html.j2",
         content=content,
         bars=_bars(content.explained) if content.explained is not None else [],
-        **shown(content.scoreboard, content.pictures),
+        drivers=_driver_rows(content.drivers),
+        say=lambda words: words.in_language(content.language),
+        first_pictures=[pair for pair in drawn if pair[0].name in _FIRST],
+        other_pictures=[pair for pair in drawn if pair[0].name not in _FIRST],
+        **parts,
     )
 
 
@@ -136,11 +205,12 @@ def render_page(template: str, **values: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters["signed"] = _signed
-    environment.filters["percent"] = lambda value: f"{100 * value:.1f} %"
+    environment.filters["percent"] = _percent
+    environment.filters["bands"] = _bands
     return environment.get_template(template).render(**values)
 
 
-def shown(scoreboard: Scoreboard | None, pictures: Sequence[Picture]) -> dict[str, object]:
+def shown(scoreboard: Scoreboard | None, pictures: Sequence[Picture], *, language: Language = "en") -> dict[str, Any]:
     """Return what the shared parts of a page need to show a scoreboard and pictures.
 
     Raises
@@ -151,8 +221,9 @@ def shown(scoreboard: Scoreboard | None, pictures: Sequence[Picture]) -> dict[st
         If a picture cannot be read.
     """
     return {
-        "headings": [metric.label for metric in METRICS.values()],
-        "rows": _rows(scoreboard) if scoreboard is not None else [],
+        "words": {name: words.in_language(language) for name, words in REPORT.items()},
+        "headings": [metric_name(name, language) for name in METRICS],
+        "rows": _rows(scoreboard, language) if scoreboard is not None else [],
         "pictures": [(picture, _inline(picture.path)) for picture in pictures],
     }
 
@@ -171,9 +242,27 @@ def write_report(content: ReportContent, path: Path) -> Path:
     return path
 
 
-def _rows(board: Scoreboard) -> list[_Row]:
+def _driver_rows(drivers: Drivers | None) -> list[_DriverRow]:
+    """Return the strongest drivers with the width of their bars, 0 to 100."""
+    found = [] if drivers is None else strongest(drivers, _MOST_DRIVERS)
+    most = max((driver.strength for driver in found), default=0.0)
+    return [_DriverRow(driver, 100 * driver.strength / most if most else 0.0) for driver in found]
+
+
+def _bands(bands: Sequence[Band], language: Language) -> str:
+    """Return values with what they add on average, in one line."""
+    return "; ".join(f"{band.words.in_language(language)} ({_signed(band.effect)})" for band in bands) or "–"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _rows(board: Scoreboard, language: Language) -> list[_Row]:
     return [
-        _Row(method, method == board.model, tuple(_cell(board, method, name) for name in METRICS))
+        _Row(
+            method_name(method, language), method == board.model, tuple(_cell(board, method, name) for name in METRICS)
+        )
         for method in board.methods
     ]
 

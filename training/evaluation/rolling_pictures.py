@@ -14,6 +14,7 @@ import numpy as np
 from data.errors import UsageError
 from training.evaluation.drawing import COLOURS, GREY, PALE, in_style, label, line_style, new_figure, percent, save
 from training.evaluation.metrics import METRICS, Floats, wilson
+from training.evaluation.picture_words import CAPTIONS, method_name, metric_name, said
 from training.evaluation.scoreboard import EVERYONE, SEGMENT_WINS
 from training.evaluation.segments import MONTH
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from features.words import Language
     from training.evaluation.scoreboard import Scoreboard
 
 __all__ = [
@@ -147,7 +149,13 @@ def segment_differences(board: Scoreboard, metric: str) -> tuple[SegmentDifferen
 
 
 @in_style
-def draw_rolling(board: Scoreboard, path: Path, *, metrics: Sequence[str] = ("log_loss", "roc_auc")) -> Path:
+def draw_rolling(
+    board: Scoreboard,
+    path: Path,
+    *,
+    metrics: Sequence[str] = ("log_loss", "roc_auc"),
+    language: Language = "en",
+) -> Path:
     """Draw each method's figures by judged month, the model's with its interval, one panel for each metric."""
     figure = new_figure(5.2 * len(metrics), 4.6)
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
@@ -156,23 +164,32 @@ def draw_rolling(board: Scoreboard, path: Path, *, metrics: Sequence[str] = ("lo
         places = np.arange(len(shown.months))
         axes.fill_between(places, shown.low, shown.high, color=COLOURS[0], alpha=0.15, linewidth=0)
         for at, (method, values) in enumerate(shown.values.items()):
-            axes.plot(places, values, marker="o", markersize=4 if at else 5, label=method, **line_style(at))
+            axes.plot(
+                places,
+                values,
+                marker="o",
+                markersize=4 if at else 5,
+                label=method_name(method, language),
+                **line_style(at),
+            )
         axes.set_xticks(places, list(shown.months))
         better = "higher" if METRICS[metric].better == "larger" else "lower"
-        axes.set_title(f"{METRICS[metric].label} ({better} is better)")
+        axes.set_title(said(better, language, metric=metric_name(metric, language)))
         axes.margins(x=0.06)
         axes.grid(visible=False, axis="x")
-    figure.suptitle(
-        f"Judged month by month; shaded: {board.level:.0%} interval of {board.model}", fontsize=10, color=GREY
-    )
+    heading = said("shaded", language, level=board.level, model=board.model)
+    figure.suptitle(heading, fontsize=10, color=GREY)
     lines, names = panels[0].get_legend_handles_labels()
     figure.legend(lines, names, loc="outside lower center", ncols=min(len(names), 4), frameon=False)
-    return save(figure, path)
+    return save(figure, path, words=[heading])
 
 
 @in_style
-def draw_monthly_calibration(rates: MonthlyRates, path: Path, *, title: str = "Promised and realised") -> Path:
+def draw_monthly_calibration(
+    rates: MonthlyRates, path: Path, *, title: str | None = None, language: Language = "en"
+) -> Path:
     """Draw each month's mean probability beside the win rate that came, with Wilson's interval."""
+    title = title or CAPTIONS["calibration_by_month"][0].in_language(language)
     figure = new_figure(max(4.6, 1.4 + 1.0 * len(rates.months)), 4.2)
     axes = figure.subplots()
     places = np.arange(len(rates.months))
@@ -186,22 +203,33 @@ def draw_monthly_calibration(rates: MonthlyRates, path: Path, *, title: str = "P
         color=GREY,
         capsize=4,
         markersize=6,
-        label="realised (Wilson, 95 %)",
+        label=said("realised", language),
     )
-    axes.plot(places, rates.promised, "D-", color=COLOURS[0], markersize=6, linewidth=1.5, label="promised")
-    counts = [f"{m}\n{w} of {n}" for m, w, n in zip(rates.months, rates.wins, rates.rows, strict=True)]
+    axes.plot(
+        places, rates.promised, "D-", color=COLOURS[0], markersize=6, linewidth=1.5, label=said("promised", language)
+    )
+    counts = [
+        said("of_rows", language, month=m, wins=w, rows=n)
+        for m, w, n in zip(rates.months, rates.wins, rates.rows, strict=True)
+    ]
     axes.set_xticks(places, counts, fontsize=9)
     axes.set_title(title, pad=26)
-    axes.set(ylim=(0, None), ylabel="win rate")
+    axes.set(ylim=(0, None), ylabel=said("win_rate", language))
     axes.margins(x=0.1)
     axes.grid(visible=False, axis="x")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     percent(axes, "y")
-    return save(figure, path)
+    return save(figure, path, words=[title])
 
 
 @in_style
-def draw_segments(board: Scoreboard, path: Path, *, metrics: Sequence[str] = ("log_loss", "roc_auc")) -> Path:
+def draw_segments(
+    board: Scoreboard,
+    path: Path,
+    *,
+    metrics: Sequence[str] = ("log_loss", "roc_auc"),
+    language: Language = "en",
+) -> Path:
     """Draw how far the best other method is from the model in each segment; right of the line it is better there.
 
     Segments with too few wins for a verdict are pale.
@@ -213,14 +241,16 @@ def draw_segments(board: Scoreboard, path: Path, *, metrics: Sequence[str] = ("l
     figure = new_figure(3.6 * len(metrics) + 2.8, 1.6 + 0.27 * (max(places) + 1))
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axes, metric, parts in zip(panels, metrics, shown, strict=True):
-        _forest(axes, parts, places)
-        axes.set_title(METRICS[metric].label, fontsize=11)
-    named = [f"{label(part.group)}  ({part.wins} of {part.rows})" for part in shown[0]]
+        _forest(axes, parts, places, language)
+        axes.set_title(metric_name(metric, language), fontsize=11)
+    named = [said("segment", language, group=label(part.group), wins=part.wins, rows=part.rows) for part in shown[0]]
     panels[0].set_yticks(places, named, fontsize=9)
     panels[0].set_ylim(max(places) + 0.7, -0.7)
-    few = f"; pale: fewer than {SEGMENT_WINS} wins" if any(not part.judgeable for part in shown[0]) else ""
-    figure.suptitle(f"{board.rival()} against {board.model}, {board.level:.0%} paired intervals{few}", fontsize=11)
-    return save(figure, path, words=[part.group for part in shown[0]])
+    few = said("few", language, wins=SEGMENT_WINS) if any(not part.judgeable for part in shown[0]) else ""
+    rival = method_name(board.rival() or "", language)
+    heading = said("segments", language, rival=rival, model=board.model, level=board.level, few=few)
+    figure.suptitle(heading, fontsize=11)
+    return save(figure, path, words=[heading, *(part.group for part in shown[0])])
 
 
 def _places(groups: Sequence[str]) -> list[float]:
@@ -233,7 +263,7 @@ def _places(groups: Sequence[str]) -> list[float]:
     return places
 
 
-def _forest(axes: Axes, parts: Sequence[SegmentDifference], places: Sequence[float]) -> None:
+def _forest(axes: Axes, parts: Sequence[SegmentDifference], places: Sequence[float], language: Language) -> None:
     axes.axvline(0, color=GREY, linewidth=1)
     for part, at in zip(parts, places, strict=True):
         colour = GREY if part.judgeable else PALE
@@ -244,7 +274,7 @@ def _forest(axes: Axes, parts: Sequence[SegmentDifference], places: Sequence[flo
         if not math.isnan(part.low):
             axes.plot([part.low, part.high], [at, at], color=colour, linewidth=2, solid_capstyle="butt")
         axes.plot([part.value], [at], "o", color=colour, markersize=5)
-    axes.set_xlabel("← model better | other better →", fontsize=8, color=GREY)
+    axes.set_xlabel(said("rival_sides", language), fontsize=8, color=GREY)
     axes.margins(x=0.08)
     axes.locator_params(axis="x", nbins=4)
     axes.tick_params(axis="y", length=0)
