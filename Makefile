@@ -68,7 +68,8 @@ evidence: $(READY) ## Run in full what the tests run scaled down
 	CLEW_EVIDENCE=1 $(BIN)/pytest -n 2 --dist loadfile --timeout 3600 tests/data/test_features_equal.py \
 		tests/data/test_future.py tests/data/test_snapshots.py tests/data/test_training_set.py tests/data/test_spark.py \
 		tests/model/test_gate_rates.py tests/model/test_twelve_months.py tests/model/test_truth.py \
-		tests/model/test_unseen_data.py tests/model/test_drift.py tests/model/test_monitor.py \
+		tests/model/test_unseen_data.py tests/model/test_drift.py tests/model/test_monitor.py tests/model/test_monitor_year.py \
+		tests/model/test_attribution_fresh.py \
 		tests/service/test_nothing_lost.py tests/service/test_faults.py tests/service/test_contract.py
 
 # The others follow the first, so that what serves is what was tested.

@@ -104,7 +104,11 @@ def compile_features(catalogue: Catalogue, as_of_range_us: tuple[int, int]) -> t
     if "events" in needs:
         steps += event_steps(catalogue, "lead", as_of_range_us)
     if "account_events" in needs:
-        steps += [Step("account_members", MEMBERS["account"]), *event_steps(catalogue, "account", as_of_range_us)]
+        steps += [
+            Step("account_leads", MEMBERS["account_leads"]),
+            Step("account_members", MEMBERS["account"], last_use_of=("account_leads",)),
+            *event_steps(catalogue, "account", as_of_range_us),
+        ]
     if "actions" in needs:
         steps.append(_first_actions(catalogue))
     values = [step.name for step in steps if step.name.endswith("_values")]

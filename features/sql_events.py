@@ -41,7 +41,8 @@ __all__ = ["ACTIONS", "MEMBERS", "event_steps"]
 _RANK = " ".join(f"WHEN '{name}' THEN {rank}" for name, rank in SENIORITY_RANKS.items())
 
 # Whose events speak for a row. A lead's: those of its duplicates from the moment they are known to be one person. An
-# account's: those of its other leads, as the account stood then; the person's own duplicates are not others.
+# account's: those of its other leads, as the account stood then; the person's own duplicates are not others. Its leads
+# come first, its people after: in one query DuckDB joins every row with every person where few rows share a moment.
 MEMBERS: Mapping[str, str] = {
     "lead": """
 SELECT s.row_id, s.as_of_us, p.lead_id
@@ -49,14 +50,18 @@ FROM spine AS s
 JOIN people AS p
   ON p.primary_id = s.lead_id AND p.from_us <= s.as_of_us AND (p.until_us IS NULL OR p.until_us > s.as_of_us)
 """,
-    "account": f"""
-SELECT l.row_id, l.as_of_us, v.lead_id, p.primary_id AS person_id, CASE v.seniority {_RANK} END AS seniority_rank
+    "account_leads": """
+SELECT l.row_id, l.as_of_us, l.lead_id AS own_id, v.lead_id, v.seniority
 FROM lead_now AS l
 JOIN lead_versions AS v
   ON v.account_id = l.account_id AND v.usable_us <= l.as_of_us AND (v.next_us IS NULL OR v.next_us > l.as_of_us)
+""",
+    "account": f"""
+SELECT v.row_id, v.as_of_us, v.lead_id, p.primary_id AS person_id, CASE v.seniority {_RANK} END AS seniority_rank
+FROM account_leads AS v
 JOIN people AS p
-  ON p.lead_id = v.lead_id AND p.from_us <= l.as_of_us AND (p.until_us IS NULL OR p.until_us > l.as_of_us)
- AND p.primary_id <> l.lead_id
+  ON p.lead_id = v.lead_id AND p.from_us <= v.as_of_us AND (p.until_us IS NULL OR p.until_us > v.as_of_us)
+ AND p.primary_id <> v.own_id
 """,
 }
 

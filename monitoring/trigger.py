@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from monitoring.drift.finding import Finding, Kind
 
-__all__ = ["Act", "Call", "call_for"]
+__all__ = ["Act", "Call", "call_for", "names_of"]
 
 Act = Literal["none", "retrain", "recalibrate", "mend"]
 
@@ -35,7 +35,9 @@ class Call:
         return {**asdict(self), "reason": self.reason.model_dump(), "because": list(self.because)}
 
 
-def call_for(findings: Sequence[Finding], *, learnt_days: float | None, new_month: bool) -> Call:
+def call_for(
+    findings: Sequence[Finding], *, learnt_days: float | None, new_month: bool, answered: Collection[str] = ()
+) -> Call:
     """Decide what follows from the findings.
 
     A model that is fitted on broken data learns the break, so broken data are mended first, also where a month is
@@ -51,6 +53,8 @@ def call_for(findings: Sequence[Finding], *, learnt_days: float | None, new_mont
         How long ago the data of the served model ended, in days; None where none is served.
     new_month
         Whether a month has begun since then.
+    answered
+        What had been found at the last retrain, as `kind subject`.
 
     Examples
     --------
@@ -68,17 +72,23 @@ def call_for(findings: Sequence[Finding], *, learnt_days: float | None, new_mont
         return _call("mend", broken, "no retrain before it is mended", "修复之前不重新训练")
     if learnt_days is None:
         return Call("retrain", Words(en="no model is served yet", zh="尚无在用模型"))
-    at_once = _of(findings, _AT_ONCE)
+    fresh = [finding for finding in findings if names_of([finding])[0] not in answered]
+    at_once = _of(fresh, _AT_ONCE)
     if at_once and learnt_days >= 1:
         return _call("retrain", at_once, "retrain at once", "立即重新训练")
     if new_month:
-        return Call("retrain", Words(en="a month is over", zh="已满一个月"), _names(findings))
-    return _within_the_month(findings, learnt_days)
+        return Call("retrain", Words(en="a month is over", zh="已满一个月"), names_of(findings))
+    return _within_the_month(findings, fresh, learnt_days)
 
 
-def _within_the_month(findings: Sequence[Finding], learnt_days: float) -> Call:
+def names_of(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """Return findings by name, as `kind subject`."""
+    return tuple(f"{finding.kind} {finding.subject}" for finding in findings)
+
+
+def _within_the_month(findings: Sequence[Finding], fresh: Sequence[Finding], learnt_days: float) -> Call:
     """Decide where nothing is broken and the month is not over."""
-    moved, level = _of(findings, _SOONER), _of(findings, {"base_rate_moved"})
+    moved, level = _of(fresh, _SOONER), _of(findings, {"base_rate_moved"})
     if moved and learnt_days >= SOONER_DAYS:
         return _call("retrain", moved, "retrain after two weeks instead of a month", "两周即重新训练，不等满月")
     if level:
@@ -87,7 +97,10 @@ def _within_the_month(findings: Sequence[Finding], learnt_days: float) -> Call:
         words = Words(
             en="something has moved; a retrain is due two weeks after the last", zh="已有变化，距上次满两周时重训"
         )
-        return Call("none", words, _names(moved))
+        return Call("none", words, names_of(moved))
+    if findings:
+        words = Words(en="what has moved was known at the last retrain", zh="这些变化在上次重新训练时已知")
+        return Call("none", words, names_of(findings))
     return Call("none", Words(en="all is as it was", zh="一切如常"))
 
 
@@ -98,8 +111,4 @@ def _of(findings: Sequence[Finding], kinds: Collection[Kind]) -> list[Finding]:
 def _call(act: Act, findings: Sequence[Finding], en: str, zh: str) -> Call:
     first = KINDS[findings[0].kind]
     subject = findings[0].subject
-    return Call(act, Words(en=f"{first.en} ({subject}): {en}", zh=f"{first.zh}（{subject}）：{zh}"), _names(findings))
-
-
-def _names(findings: Sequence[Finding]) -> tuple[str, ...]:
-    return tuple(f"{finding.kind} {finding.subject}" for finding in findings)
+    return Call(act, Words(en=f"{first.en} ({subject}): {en}", zh=f"{first.zh}（{subject}）：{zh}"), names_of(findings))

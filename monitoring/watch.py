@@ -12,7 +12,7 @@ import numpy as np
 from data.clock import DAY_US, from_us, iso, parse_moment, to_us
 from data.errors import DataError
 from data.files import written_whole
-from monitoring.trigger import Call, call_for
+from monitoring.trigger import Call, call_for, names_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,6 +106,7 @@ def watch(settings: Settings, *, as_of_us: int, tell: Tell = lambda _: None) -> 
         _findings(drift, record),
         learnt_days=None if learnt is None else (as_of_us - learnt) / DAY_US,
         new_month=learnt is not None and _month(learnt, settings) < _month(as_of_us, settings),
+        answered=_answered(settings, as_of_us),
     )
     digest = None if bundle is None else bundle.digest
     return Watched(iso(from_us(as_of_us)), digest, record, drift, tuple(missing), call)
@@ -211,7 +212,12 @@ def act_on(settings: Settings, watched: Watched, *, tell: Tell = lambda _: None)
         return Done(kept["done"]["act"], kept["done"]["outcome"], fresh=False)
     done = Done(watched.call.act, _act(settings, watched, tell), fresh=True)
     with written_whole(path) as beside:
-        told = {"as_of": watched.as_of, "call": watched.call.as_dict(), "done": done.as_dict()}
+        told = {
+            "as_of": watched.as_of,
+            "findings": names_of(watched.findings),
+            "call": watched.call.as_dict(),
+            "done": done.as_dict(),
+        }
         beside.write_text(json.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8")
     return done
 
@@ -223,6 +229,16 @@ def _kept(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     return found
+
+
+def _answered(settings: Settings, as_of_us: int) -> frozenset[str]:
+    """Return what had been found when a look before `as_of` last retrained."""
+    for path in sorted((settings.home / "monitor").glob("*.json"), reverse=True):
+        kept = _kept(path)
+        if kept is None or kept["done"]["act"] != "retrain" or to_us(parse_moment(kept["as_of"])) >= as_of_us:
+            continue
+        return frozenset(kept.get("findings", kept["call"]["because"]))
+    return frozenset()
 
 
 def _journal(settings: Settings, watched: Watched) -> Path:

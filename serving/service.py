@@ -152,7 +152,7 @@ def _chores(settings: Settings, metrics: Metrics, keyring: Keyring, admission: A
     def measure() -> None:
         if _state.now is not None:
             model = _state.now.scorer.model or {}
-            metrics.serving(model.get("bundle"), model.get("version"), _state.now.pointer)
+            metrics.serving(model.get("bundle"), model.get("version"), _state.now.pointer, cutoff=model.get("cutoff"))
         metrics.dropped(_log.dropped)
         admission.measured()
 

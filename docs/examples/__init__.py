@@ -13,5 +13,9 @@ same run.
 Every week, `clew monitor --act` looks whether the model keeps its promises, and `clew quality` reports the leads; a
 repeated run sends no card twice:
 
-- `crontab-weekly`: cron, Mondays at 8:00
+- `crontab-weekly`: cron, Mondays at 7:00 and 8:00
+
+What operations should be woken for:
+
+- `prometheus-rules.yml`: rules over what the service tells at `/metrics`
 """

@@ -14,7 +14,7 @@ from monitoring.drift.finding import Finding
 from monitoring.drift.naming import emptied, find_unit, renamed, unit_changed, values_moved
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from features.definitions import Feature
     from monitoring.drift.counting import Shift
@@ -62,7 +62,12 @@ def of_events(feature: Feature) -> bool:
 
 
 def measure_fields(
-    cohorts: Cohorts, *, family: int, levels: Mapping[str, Sequence[str]] | None = None, without_events: bool = False
+    cohorts: Cohorts,
+    *,
+    family: int,
+    levels: Mapping[str, Sequence[str]] | None = None,
+    without_events: bool = False,
+    without_types: Collection[str] = (),
 ) -> tuple[tuple[FieldShift, ...], tuple[Finding, ...]]:
     """Hold every feature against its reference and name what has moved.
 
@@ -76,6 +81,8 @@ def measure_fields(
         The categories that the served model knows, by feature.
     without_events
         Leave out what is made from events, as when their log is known to be broken.
+    without_types
+        Leave out what is made from events of these types, as when they are known to come no longer.
 
     Returns
     -------
@@ -84,10 +91,16 @@ def measure_fields(
     """
     # Ages are the same in all windows by how they are laid out, and a number of days is no property of a lead.
     wanted = [f for f in cohorts.catalogue.features if not isinstance(f.compute, LeadAge)]
-    wanted = [f for f in wanted if not (without_events and of_events(f))]
+    wanted = [f for f in wanted if not (of_events(f) and (without_events or _reads(f, without_types)))]
     measured = [_measure(cohorts, feature, family=family * len(wanted)) for feature in wanted]
     shifts = tuple(_told(cohorts, one, levels or {}) for one in measured)
     return shifts, _find_moved(cohorts, measured)
+
+
+def _reads(feature: Feature, types: Collection[str]) -> bool:
+    """Tell whether a feature made from events reads any of these types; one that names none reads all."""
+    own = getattr(feature.compute, "types", ())
+    return bool(types) and (not own or not set(own).isdisjoint(types))
 
 
 def _measure(cohorts: Cohorts, feature: Feature, *, family: int) -> _Measured:

@@ -15,6 +15,7 @@ __all__ = ["BROKEN_DATA", "KINDS", "Finding", "Kind", "Severity"]
 Kind = Literal[
     "source_stopped",
     "logging_broken",
+    "event_type_stopped",
     "field_emptied",
     "category_renamed",
     "unit_changed",
@@ -30,12 +31,13 @@ Severity = Literal["act", "watch"]
 
 # What a retrain would only learn by heart: these are mended where the data come from.
 BROKEN_DATA: frozenset[Kind] = frozenset(
-    {"source_stopped", "logging_broken", "field_emptied", "category_renamed", "unit_changed"}
+    {"source_stopped", "logging_broken", "event_type_stopped", "field_emptied", "category_renamed", "unit_changed"}
 )
 
 KINDS: Mapping[Kind, Words] = {
     "source_stopped": Words(en="a source has stopped", zh="某个来源中断"),
     "logging_broken": Words(en="events are no longer recorded", zh="行为日志中断"),
+    "event_type_stopped": Words(en="one type of event has stopped", zh="某类行为不再有记录"),
     "field_emptied": Words(en="a field has gone empty", zh="某个字段变空"),
     "category_renamed": Words(en="a category was renamed", zh="某个类别被改名"),
     "unit_changed": Words(en="a unit has changed", zh="某个数值的单位变了"),
@@ -56,6 +58,11 @@ _REMEDIES: Mapping[Kind, Words] = {
     "logging_broken": Words(
         en="mend the tracking or its transfer and import what is missing; scores of these leads are too low until then",
         zh="修复埋点或传输并补导缺失的数据；在此之前这些线索的评分偏低",
+    ),
+    "event_type_stopped": Words(
+        en="mend the tracking of this type and import what is missing; where it was taken away on purpose, "
+        "`clew retrain` lets the model learn to do without",
+        zh="修复该类行为的埋点并补导缺失的数据；若是有意停用，运行 `clew retrain` 让模型适应",
     ),
     "field_emptied": Words(
         en="look at the form or the mapping that fills this field; do not retrain before it is mended",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +12,12 @@ from data.clock import from_us, iso
 from data.errors import DataError
 from features.sql import only_row
 from features.words import Words
+from monitoring.drift.event_types import find_log_faults
 from monitoring.drift.fields import measure_fields
 from monitoring.drift.finding import BROKEN_DATA, Finding
 from monitoring.drift.level import YEAR, YEARS_READ, find_moved_level, read_level
 from monitoring.drift.scores import known_levels, measure_scores
-from monitoring.drift.volumes import find_broken_logs, find_stopped_sources, read_flows, surprise
+from monitoring.drift.volumes import find_stopped_sources, read_flows, read_types, surprise
 from monitoring.drift.windows import WINDOW_DAYS, lay_out, read_cohorts
 
 if TYPE_CHECKING:
@@ -32,7 +34,15 @@ if TYPE_CHECKING:
 __all__ = ["ALARMS", "DriftReport", "Material", "judge_material", "measure_drift", "read_material"]
 
 # How the 5 % of quiet periods that may raise an alarm are shared out; the record has the rest (0.01).
-ALARMS = {"stopped": 0.0025, "logs": 0.0025, "volume": 0.005, "level": 0.015, "fields": 0.01, "scores": 0.005}
+ALARMS = {
+    "stopped": 0.0025,
+    "logs": 0.00125,
+    "types": 0.00125,
+    "volume": 0.005,
+    "level": 0.015,
+    "fields": 0.01,
+    "scores": 0.005,
+}
 _FAMILY = 0.05  # what the limits of the stability index start from
 
 
@@ -40,8 +50,8 @@ _FAMILY = 0.05  # what the limits of the stability index start from
 class DriftReport:
     """What was measured of the judged window and its year, and what is not as it was.
 
-    `arrivals` go by window, `level` by as many as there are, the judged one last; without a served model `scores` is
-    None.
+    `arrivals` go by window, `level` by as many as there are, the judged one last; `types` are the flows of single types
+    of events; without a served model `scores` is None.
     """
 
     windows: Windows
@@ -51,6 +61,7 @@ class DriftReport:
     fields: tuple[FieldShift, ...]
     scores: ScoreShift | None
     findings: tuple[Finding, ...]
+    types: tuple[Flow, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -62,6 +73,7 @@ class DriftReport:
             "wins": list(wins),
             "open_at_start": list(exposed),
             "flows": [flow.as_dict() for flow in self.flows],
+            "types": [flow.as_dict() for flow in self.types],
             "fields": [field.as_dict() for field in self.fields],
             "scores": None if self.scores is None else self.scores.as_dict(),
             "findings": [finding.as_dict() for finding in self.findings],
@@ -74,6 +86,7 @@ class Material:
 
     cohorts: Cohorts
     flows: tuple[Flow, ...]
+    types: tuple[Flow, ...]
     level: Level
 
 
@@ -127,6 +140,7 @@ def read_material(
     return Material(
         read_cohorts(connection, catalogue, windows),
         read_flows(connection, flows_of or windows),
+        read_types(connection, flows_of or windows),
         read_level(connection, longer),
     )
 
@@ -135,24 +149,33 @@ def judge_material(material: Material, *, bundle: Bundle | None = None) -> Drift
     """Name what is not as it was.
 
     A cause is told instead of what follows from it: leads of a source that has stopped are left out of the reference,
-    features of a broken log are not compared, and scores and reasons are not reported beside broken data.
+    features of a broken log or of a type of event that has stopped are not compared, and scores and reasons are not
+    reported beside broken data.
     """
     cohorts, flows = material.cohorts, material.flows
     arrivals = cohorts.sizes
-    logs = find_broken_logs(flows, arrivals, alpha=ALARMS["logs"])
-    levels = known_levels(bundle)
-    fields, moved = measure_fields(cohorts, family=_family("fields"), levels=levels, without_events=bool(logs))
+    logs = find_log_faults(flows, material.types, arrivals, alpha=ALARMS["logs"], alpha_types=ALARMS["types"])
+    compared = partial(
+        measure_fields,
+        family=_family("fields"),
+        levels=known_levels(bundle),
+        without_events=bool(logs.broken),
+        without_types=logs.gone,
+    )
+    fields, moved = compared(cohorts)
     stopped = _stopped(flows, moved)
     if stopped:
         gone = {finding.subject.partition(": ")[2] for finding in stopped}
         rest = cohorts.where(~np.isin(_sources(cohorts), sorted(gone)))
-        _, moved = measure_fields(rest, family=_family("fields"), levels=levels, without_events=bool(logs))
-    causes = [*stopped, *logs, *moved]
+        _, moved = compared(rest)
+    causes = [*stopped, *logs.findings, *moved]
     scores, follows = (None, []) if bundle is None else measure_scores(bundle, cohorts, family=_family("scores"))
     broken = any(finding.kind in BROKEN_DATA for finding in causes)
     others = [find_moved_level(material.level, alpha=ALARMS["level"]), None if stopped else _volume(arrivals)]
     findings = (*causes, *(one for one in others if one), *(() if broken else follows))
-    return DriftReport(cohorts.windows, tuple(arrivals.tolist()), material.level, flows, fields, scores, findings)
+    return DriftReport(
+        cohorts.windows, tuple(arrivals.tolist()), material.level, flows, fields, scores, findings, material.types
+    )
 
 
 def _first(connection: duckdb.DuckDBPyConnection) -> int:

@@ -21,9 +21,19 @@ if TYPE_CHECKING:
 
     from monitoring.drift.windows import Windows
 
-__all__ = ["Flow", "Surprise", "find_broken_logs", "find_stopped_sources", "read_flows", "surprise"]
+__all__ = [
+    "Flow",
+    "Surprise",
+    "find_broken_logs",
+    "find_stopped_sources",
+    "has_ended",
+    "is_silent",
+    "read_flows",
+    "read_types",
+    "surprise",
+]
 
-_STOPPED = 0.2  # of what was expected
+STOPPED = 0.2  # of what was expected
 _LOST = 0.5  # people do not halve what they do from one month to the next: half a log is a broken log
 _SILENT_DAYS, _SILENCES = 3.0, 3.0  # a silence so long, and so many times the longest of the year
 _LEAST_EXPECTED = 5.0
@@ -39,7 +49,8 @@ _FLOWS = (
 class Flow:
     """What one source brought: rows in each window, the newest row by the end, and the longest silence before.
 
-    `newest_us` is None where it never brought any; silences are in days, between rows of the reference windows.
+    `newest_us` is None where it never brought any; silences are in days, between rows of the reference windows. `type`
+    is that of its events where the flow is of one type only.
     """
 
     table: str
@@ -48,6 +59,7 @@ class Flow:
     newest_us: int | None
     silent_days: float
     longest_silence_days: float
+    type: str | None = None
 
     @property
     def subject(self) -> str:
@@ -58,7 +70,8 @@ class Flow:
         """Return plain values for JSON."""
         newest = None if self.newest_us is None else iso(from_us(self.newest_us))
         told = {"table": self.table, "source": self.source, "counts": list(self.counts), "newest": newest}
-        return {**told, "silent_days": self.silent_days, "longest_silence_days": self.longest_silence_days}
+        silences = {"silent_days": self.silent_days, "longest_silence_days": self.longest_silence_days}
+        return {**told, **silences, **({} if self.type is None else {"type": self.type})}
 
 
 @dataclass(frozen=True)
@@ -84,33 +97,50 @@ def read_flows(connection: duckdb.DuckDBPyConnection, windows: Windows) -> tuple
     return tuple(flow for told in _FLOWS for flow in _flows(connection, windows, *told))
 
 
-def _flows(connection: duckdb.DuckDBPyConnection, windows: Windows, table: str, column: str, moment: str) -> list[Flow]:
+def read_types(connection: duckdb.DuckDBPyConnection, windows: Windows) -> tuple[Flow, ...]:
+    """Return the events that each source brought in each window, type by type, by what is known now.
+
+    Parameters
+    ----------
+    connection
+        With the warehouse's views.
+    windows
+        Which; rows that became known after the last one do not count.
+    """
+    lend_windows(connection, windows)
+    return tuple(_flows(connection, windows, "events", "source", "known_at", kind="type"))
+
+
+def _flows(
+    connection: duckdb.DuckDBPyConnection, windows: Windows, table: str, column: str, moment: str, kind: str = "NULL"
+) -> list[Flow]:
     # Each row once: of a history the first version tells when it came.
     rows = (
-        f"SELECT MIN_BY({column}, {moment}) AS name, MIN(EPOCH_US({moment})) AS us FROM leads GROUP BY lead_id"
+        f"SELECT MIN_BY({column}, {moment}) AS name, NULL AS kind, MIN(EPOCH_US({moment})) AS us "
+        "FROM leads GROUP BY lead_id"
         if table == "leads"
-        else f"SELECT {column} AS name, EPOCH_US({moment}) AS us FROM {table}"
+        else f"SELECT {column} AS name, {kind} AS kind, EPOCH_US({moment}) AS us FROM {table}"
     )
     end = windows.ends_us[-1]
     found = connection.execute(
         f"""
-        WITH told AS (SELECT COALESCE(name, '') AS name, us FROM ({rows}) AS r
+        WITH told AS (SELECT COALESCE(name, '') AS name, kind, us FROM ({rows}) AS r
                       WHERE us < {end} AND us >= {windows.starts_us[0]}),
-             gaps AS (SELECT name, us, us - LAG(us) OVER (PARTITION BY name ORDER BY us) AS gap FROM told)
-        SELECT name, MAX(us), MAX(CASE WHEN us < {windows.ends_us[-2]} THEN gap END),
+             gaps AS (SELECT name, kind, us, us - LAG(us) OVER (PARTITION BY name, kind ORDER BY us) AS gap FROM told)
+        SELECT name, kind, MAX(us), MAX(CASE WHEN us < {windows.ends_us[-2]} THEN gap END),
                LIST(number ORDER BY number) FILTER (number IS NOT NULL), LIST(rows ORDER BY number)
                    FILTER (number IS NOT NULL)
-        FROM (SELECT g.name, w.number, COUNT(*) AS rows, MAX(g.us) AS us, MAX(g.gap) AS gap
+        FROM (SELECT g.name, g.kind, w.number, COUNT(*) AS rows, MAX(g.us) AS us, MAX(g.gap) AS gap
               FROM gaps AS g LEFT JOIN monitored AS w ON g.us >= w.start_us AND g.us < w.end_us GROUP BY ALL) AS c
-        GROUP BY name ORDER BY name
+        GROUP BY name, kind ORDER BY name, kind
         """
     ).fetchall()
     flows = []
-    for name, newest, gap, numbers, rows_of in found:
+    for name, kind_of, newest, gap, numbers, rows_of in found:
         counts = np.zeros(windows.count, np.int64)
         counts[numbers or []] = rows_of or []
         silent = (end - newest) / DAY_US
-        flows.append(Flow(table, name, tuple(counts.tolist()), newest, silent, (gap or 0) / DAY_US))
+        flows.append(Flow(table, name, tuple(counts.tolist()), newest, silent, (gap or 0) / DAY_US, kind_of))
     return flows
 
 
@@ -162,20 +192,47 @@ def find_stopped_sources(flows: Sequence[Flow], *, alpha: float) -> list[Finding
     for flow in leads:
         others = total - np.asarray(flow.counts)
         seen = surprise(flow.counts, others)
-        if seen is not None and _gone(flow, seen, alpha / len(leads), share=_STOPPED):
+        if seen is not None and has_ended(flow, seen, alpha / len(leads), share=STOPPED):
             found.append(_stopped(f"leads.source: {flow.source}", flow, seen))
     return found
 
 
-def _gone(flow: Flow, seen: Surprise, alpha: float, *, share: float) -> bool:
+def has_ended(flow: Flow, seen: Surprise, alpha: float, *, share: float = STOPPED) -> bool:
     """Tell whether a flow has ended: too little of it came, or nothing for longer than it was ever silent.
 
     The silence shows within days what the count of a whole window shows in the end.
+
+    Parameters
+    ----------
+    flow
+        What came.
+    seen
+        Its last count beside the expected one.
+    alpha
+        The probability of so low a count in a quiet window.
+    share
+        Of what was expected; more than that is a flow that has shrunk.
+
+    Examples
+    --------
+    >>> flow = Flow("events", "site", (50, 0), None, silent_days=5.0, longest_silence_days=1.0)
+    >>> has_ended(flow, Surprise(40, 50, 0.4), 0.01), has_ended(flow, Surprise(0, 3, 0.4), 0.01)
+    (True, False)
     """
     if seen.expected < _LEAST_EXPECTED:
         return False
-    is_silent = flow.silent_days >= max(_SILENT_DAYS, _SILENCES * flow.longest_silence_days)
-    return is_silent or (seen.p <= alpha and seen.count <= share * seen.expected)
+    return is_silent(flow) or (seen.p <= alpha and seen.count <= share * seen.expected)
+
+
+def is_silent(flow: Flow) -> bool:
+    """Tell whether nothing came for three days and three times as long as ever before.
+
+    Examples
+    --------
+    >>> [is_silent(Flow("events", "site", (9, 9), None, days, 2.0)) for days in (5.0, 6.0)]
+    [False, True]
+    """
+    return flow.silent_days >= max(_SILENT_DAYS, _SILENCES * flow.longest_silence_days)
 
 
 def _stopped(subject: str, flow: Flow, seen: Surprise) -> Finding:
@@ -204,7 +261,7 @@ def find_broken_logs(flows: Sequence[Flow], arrivals: NDArray[np.int64], *, alph
     found = []
     for flow in systems:
         seen = surprise(flow.counts, arrivals.tolist())
-        if seen is not None and _gone(flow, seen, alpha / len(systems), share=_LOST):
+        if seen is not None and has_ended(flow, seen, alpha / len(systems), share=_LOST):
             found.append(_broken(flow, seen))
     return found
 

@@ -64,6 +64,12 @@ class Metrics:
             multiprocess_mode="livesum",
             **told,
         )
+        self._cutoff = client.Gauge(
+            "clew_model_cutoff_timestamp_seconds",
+            "When what the answering model has learnt from ends, as seconds since 1970; 0 without a model",
+            multiprocess_mode="livemin",
+            **told,
+        )
         self._taken = client.Counter(
             "clew_facts", "Facts that came in, by what became of them", ["kind", "result"], **told
         )
@@ -128,8 +134,11 @@ class Metrics:
         """Count a bundle that was taken or refused."""
         self._swaps.labels(result).inc()
 
-    def serving(self, bundle: str | None, version: str | None, pointer: str | None) -> None:
-        """Tell what this worker answers from."""
+    def serving(
+        self, bundle: str | None, version: str | None, pointer: str | None, *, cutoff: str | None = None
+    ) -> None:
+        """Tell what this worker answers from, and until when (ISO 8601) that has learnt."""
+        self._cutoff.set(0 if cutoff is None else to_us(parse_moment(cutoff)) / 1e6)
         told = (bundle or "rules", version or "", pointer or "")
         if self._serving is not None and self._serving != told:
             self._bundle.labels(*self._serving).set(0)

@@ -210,9 +210,9 @@ _BOUNDS_OF_OCCURRENCE = r"EPOCH_US\(e.occurred_at\) < m.as_of_us AND|e.occurred_
         ("account_recent", _BOUNDS_OF_OCCURRENCE),
         ("lead_now", "AND v.usable_us <= s.as_of_us"),
         ("account_now", "AND a.known_us <= l.as_of_us"),
-        ("account_members", "AND v.usable_us <= l.as_of_us"),
+        ("account_leads", "AND v.usable_us <= l.as_of_us"),
         ("lead_members", "AND p.from_us <= s.as_of_us"),
-        ("account_members", "AND p.from_us <= l.as_of_us"),
+        ("account_members", "AND p.from_us <= v.as_of_us"),
     ],
 )
 def test_without_its_condition_the_future_would_be_seen(

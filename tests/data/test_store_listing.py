@@ -23,7 +23,7 @@ from data.store import (
     take_dirty,
 )
 from data.store.forgetting import erase
-from data.store.listing import Wanted, choices_of, count_listed, listed, standing
+from data.store.listing import Standing, Wanted, choices_of, count_listed, listed, standing
 from data.store.notes import add_feedback, newest_feedback
 from data.store.past import past_leads
 from data.store.schema import LISTED, SCHEMA, VISITS
@@ -126,14 +126,17 @@ def test_the_list_follows_every_change(store: Store) -> None:
     put(store, "b")
     put_account(store, AccountRecord(account_id="A", name="New"), modified_us=2, now_us=NOW_US)
     put_lead(store, lead("a", account_id="A", owner_id="u8"), modified_us=NOW_US - 5, now_us=NOW_US)
-    assert standing(store, ["a", "b", "none"], as_of_us=NOW_US) == {"a": "u8", "b": None}
+    assert standing(store, ["a", "b", "none"], as_of_us=NOW_US) == {
+        "a": Standing("u8", None),
+        "b": Standing(None, None),
+    }
     done(store)
     row = next(each for each in listed(store, EVERYTHING) if each.lead_id == "a")
     assert (row.owner_id, row.account) == ("u8", "New")
     add_outcomes(
         store, [OutcomeRecord(lead_id="a", outcome="won", closed_at=NOW_US - 3, known_at=NOW_US - 3)], now_us=NOW_US
     )
-    assert standing(store, ["a", "b"], as_of_us=NOW_US) == {"b": None}
+    assert standing(store, ["a", "b"], as_of_us=NOW_US) == {"b": Standing(None, None)}
     done(store)
     assert ids(store) == ["b"]
     add_outcomes(

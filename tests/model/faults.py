@@ -72,6 +72,18 @@ def _log_breaks(connection: duckdb.DuckDBPyConnection, us: int) -> None:
     _view(connection, "events", "source AS source", f"NOT ({_from(us)} AND source = 'site')")
 
 
+def _type_stops(kind: str) -> Callable[[duckdb.DuckDBPyConnection, int], None]:
+    def plant(connection: duckdb.DuckDBPyConnection, us: int) -> None:
+        _view(connection, "events", "source AS source", f"NOT ({_from(us)} AND source = 'site' AND type = '{kind}')")
+
+    return plant
+
+
+def _type_renamed(connection: duckdb.DuckDBPyConnection, us: int) -> None:
+    new = f"CASE WHEN {_from(us)} AND type = 'form_submit' THEN 'form_sent' ELSE type END AS type"
+    _view(connection, "events", new)
+
+
 def _base_rate_doubles(connection: duckdb.DuckDBPyConnection, us: int) -> None:
     """As many lost deals as there are won ones become won, chosen by a hash, from the moment on."""
     connection.execute(
@@ -94,5 +106,18 @@ FAULTS: tuple[Fault, ...] = (
     Fault("a category is renamed", "category_renamed", "leads.source", _category_renamed),
     Fault("a unit changes", "unit_changed", "accounts.employees", _unit_changes),
     Fault("engagement logging breaks", "logging_broken", "events.source: site", _log_breaks),
+    Fault(
+        "the most frequent type of event stops",
+        "event_type_stopped",
+        "events.type: page_view of site",
+        _type_stops("page_view"),
+    ),
+    Fault(
+        "a rare type of event stops",
+        "event_type_stopped",
+        "events.type: demo_request of site",
+        _type_stops("demo_request"),
+    ),
+    Fault("a type of event is renamed", "category_renamed", "events.type of site", _type_renamed),
     Fault("the base rate doubles", "base_rate_moved", "outcomes: won", _base_rate_doubles),
 )

@@ -55,12 +55,13 @@ class Team:
 
 @dataclass(frozen=True)
 class Trial:
-    """A judged window, the fault planted in it if any, and what was found."""
+    """A judged window, the fault planted in it if any and how long before its end, and what was found."""
 
     seed: int
     end: str
     fault: Fault | None
     findings: tuple[Finding, ...]
+    days: int = WINDOW_DAYS
 
     @property
     def named(self) -> bool:
@@ -71,7 +72,15 @@ class Trial:
     def as_dict(self) -> dict[str, Any]:
         found = [f"{finding.kind} {finding.subject}: {finding.evidence.en}" for finding in self.findings]
         fault = None if self.fault is None else self.fault.name
-        return {"seed": self.seed, "end": self.end, "fault": fault, "named": self.named, "found": found}
+        days = None if fault is None else self.days
+        return {
+            "seed": self.seed,
+            "end": self.end,
+            "fault": fault,
+            "days": days,
+            "named": self.named,
+            "found": found,
+        }
 
 
 def simulated_team(folder: Path, *, leads: int, months: int, seed: int, events: bool = True) -> Team:
@@ -119,24 +128,25 @@ def judge_windows(
     *,
     seed: int = 0,
     bundle: Bundle | None = None,
+    days: int = WINDOW_DAYS,
 ) -> list[Trial]:
-    """Judge windows by their number, with each of the faults planted from the beginning of the window."""
+    """Judge windows by their number, with each of the faults planted so many days before the window ends."""
     found = []
     for number in judged:
         for fault in faults:
-            report = judge_material(_material(team, number, fault), bundle=bundle)
+            report = judge_material(_material(team, number, fault, days), bundle=bundle)
             end = iso(from_us(team.quiet.windows.ends_us[number]))
-            found.append(Trial(seed, end, fault, report.findings))
+            found.append(Trial(seed, end, fault, report.findings, days))
     return found
 
 
-def _material(team: Team, number: int, fault: Fault | None) -> Material:
+def _material(team: Team, number: int, fault: Fault | None, days: int) -> Material:
     """Return what a monitor would have read at the end of a window; only the window itself is read anew."""
     first = max(0, number - REFERENCES)
     windows = Windows(team.quiet.windows.ends_us[first : number + 1])
     with team.connect() as connection:
         if fault is not None:
-            fault.plant(connection, windows.ends_us[-1] - WINDOW_DAYS * DAY_US)
+            fault.plant(connection, windows.ends_us[-1] - days * DAY_US)
         # The arrivals of all windows but the last are as they were; reading them again would only take time.
         last = replace(windows, ends_us=windows.ends_us[-1:])
         read = read_material(connection, team.catalogue, last, first_us=team.first_us, flows_of=windows)
@@ -147,21 +157,32 @@ def _material(team: Team, number: int, fault: Fault | None) -> Material:
 
 
 def summary(trials: Sequence[Trial]) -> dict[str, Any]:
-    """Return detection by fault, and false alarms among quiet windows, with Wilson's 95 % intervals."""
-    from training.evaluation.metrics import wilson
-
+    """Return detection by fault and by how long it had been there, and false alarms, with Wilson's 95 % intervals."""
     quiet = [trial for trial in trials if trial.fault is None]
     alarms = sum(bool(trial.findings) for trial in quiet)
-    named: dict[str, dict[str, Any]] = {}
-    for fault in FAULTS:
-        planted = [trial for trial in trials if trial.fault is fault]
-        hits = sum(trial.named for trial in planted)
-        interval = [round(end, 4) for end in wilson(hits, len(planted))] if planted else None
-        named[fault.name] = {"kind": fault.kind, "planted": len(planted), "named": hits, "interval": interval}
+    named = {fault.name: _found(fault, trials) for fault in FAULTS}
     return {
         "quiet_windows": len(quiet),
         "false_alarms": alarms,
-        "false_alarm_interval": [round(end, 4) for end in wilson(alarms, len(quiet))],
+        "false_alarm_interval": _interval(alarms, len(quiet)),
         "faults": named,
         "share_found": sum(one["named"] for one in named.values()) / max(sum(o["planted"] for o in named.values()), 1),
     }
+
+
+def _found(fault: Fault, trials: Sequence[Trial]) -> dict[str, Any]:
+    """Return how often a fault was named after a whole window, and after the first days where these were looked at."""
+    planted = [trial for trial in trials if trial.fault is fault]
+    told: dict[str, Any] = {"kind": fault.kind}
+    for days in sorted({trial.days for trial in planted} | {WINDOW_DAYS}, reverse=True):
+        looked = [trial for trial in planted if trial.days == days]
+        hits = sum(trial.named for trial in looked)
+        found = {"planted": len(looked), "named": hits, "interval": _interval(hits, len(looked))}
+        told |= found if days == WINDOW_DAYS else {f"after_{days}_days": found}
+    return told
+
+
+def _interval(hits: int, count: int) -> list[float] | None:
+    from training.evaluation.metrics import wilson
+
+    return [round(end, 4) for end in wilson(hits, count)] if count else None

@@ -23,10 +23,10 @@ OF_EVENTS = ("web", "email", "webinar")
 
 
 @cache
-def team(seed: int) -> tuple[Attribution, dict[str, float]]:
+def team(seed: int, lift: float = 4.0) -> tuple[Attribution, dict[str, float]]:
     """The attribution of two years, and the wins that each channel of the events caused."""
     with TemporaryDirectory() as folder:
-        report = simulate(leads=4000, seed=seed, out=Path(folder), end=END, webinar_lift=4.0)
+        report = simulate(leads=4000, seed=seed, out=Path(folder), end=END, webinar_lift=lift)
         warehouse = Warehouse(Path(folder) / "warehouse")
         import_export(report.export, load_mapping(report.export / "mapping.yaml"), warehouse)
         truth = pq.read_table(report.truth / "channels.parquet").to_pylist()

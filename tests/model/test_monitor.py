@@ -31,7 +31,7 @@ from monitoring.monitor_command import monitor, show_watched
 from monitoring.page import promise_picture, render_monitor_page
 from monitoring.served_features import lend_columns
 from monitoring.trigger import SOONER_DAYS, call_for
-from monitoring.watch import act_on, watch
+from monitoring.watch import _answered, act_on, watch
 from tests.model.conftest import beside_prior_and_rules, settings_in
 from tests.model.planted import END
 from tests.model.watched import settings_of, write_promises
@@ -85,6 +85,15 @@ def test_only_the_level_recalibrates_and_more_than_the_level_retrains() -> None:
     level = finding("base_rate_moved")
     assert call_for([level], learnt_days=20, new_month=False).act == "recalibrate"
     assert call_for([level, finding("values_moved")], learnt_days=20, new_month=False).act == "retrain"
+
+
+@pytest.mark.parametrize("kind", ["values_moved", "ranking_lost", "promise_broken"])
+def test_what_was_found_at_the_last_retrain_calls_for_none_before_the_month_is_over(kind: Kind) -> None:
+    known = {f"{kind} x"}
+    assert call_for([finding(kind)], learnt_days=20, new_month=False, answered=known).act == "none"
+    assert call_for([finding(kind)], learnt_days=20, new_month=True, answered=known).act == "retrain"
+    other = Finding(kind, "y", "act", Words(en="e", zh="z"))
+    assert call_for([finding(kind), other], learnt_days=20, new_month=False, answered=known).because == (f"{kind} y",)
 
 
 @pytest.fixture(scope="module")
@@ -282,6 +291,23 @@ def test_what_is_due_is_retrained_once_a_day_for_the_moment_that_was_asked(
     assert calls == [(due.home, "2026-11-01T00:00:00Z")]
     assert act_on(due, watch(due, as_of_us=AS_OF_US + DAY_US)).fresh
     assert len(calls) == 2
+
+
+def test_the_last_retrain_before_a_look_tells_what_has_been_answered(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    (tmp_path / "monitor").mkdir()
+    for day, act, found in (
+        ("2026-09-07", "retrain", ["values_moved a"]),
+        ("2026-10-05", "retrain", ["values_moved b"]),
+        ("2026-10-12", "none", ["values_moved c"]),
+        ("2026-11-02", "retrain", ["values_moved d"]),
+    ):
+        told = {"as_of": f"{day}T00:00:00Z", "findings": found, "call": {"because": []}, "done": {"act": act}}
+        (tmp_path / "monitor" / f"{day}.json").write_text(json.dumps(told))
+    assert _answered(settings, to_us(parse_moment("2026-10-19"))) == {"values_moved b"}
+    # The same look again, and one before any retrain.
+    assert _answered(settings, to_us(parse_moment("2026-10-05"))) == {"values_moved a"}
+    assert _answered(settings, to_us(parse_moment("2026-09-07"))) == frozenset()
 
 
 # Half a minute of training: on every run the calls are counted here, and the month itself is shown by test_retrain.
