@@ -89,6 +89,8 @@ def names_of(findings: Sequence[Finding]) -> tuple[str, ...]:
 def _within_the_month(findings: Sequence[Finding], fresh: Sequence[Finding], learnt_days: float) -> Call:
     """Decide where nothing is broken and the month is not over."""
     moved, level = _of(fresh, _SOONER), _of(findings, {"base_rate_moved"})
+    watched = [finding for finding in level if finding.severity == "watch"]
+    level = [finding for finding in level if finding.severity == "act"]
     if moved and learnt_days >= SOONER_DAYS:
         return _call("retrain", moved, "retrain after two weeks instead of a month", "两周即重新训练，不等满月")
     if level:
@@ -98,6 +100,9 @@ def _within_the_month(findings: Sequence[Finding], fresh: Sequence[Finding], lea
             en="something has moved; a retrain is due two weeks after the last", zh="已有变化，距上次满两周时重训"
         )
         return Call("none", words, names_of(moved))
+    if watched and len(watched) == len(findings):
+        words = Words(en="the level may have moved; more outcomes will tell", zh="整体水平可能已变化，有待更多结果")
+        return Call("none", words, names_of(watched))
     if findings:
         words = Words(en="what has moved was known at the last retrain", zh="这些变化在上次重新训练时已知")
         return Call("none", words, names_of(findings))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from data.settings import Plan
+    from monitoring.drift.finding import Severity
     from monitoring.record.given import Given
     from monitoring.record.outcomes import Outcomes
 
@@ -193,7 +194,8 @@ def find_broken_promises(
     """Return what cannot be chance: another level, grades that are off beside it, an order that has lost its worth.
 
     Whole months stray by themselves, so the level is held against its own error and that of as many months as were
-    seen; grades are compared after the level is taken out, so that a level alone calls for a recalibration only.
+    seen; one that only its own error cannot explain is to be watched. Grades are compared after the level is taken
+    out, so that a level alone calls for a recalibration only.
 
     Parameters
     ----------
@@ -213,7 +215,9 @@ def find_broken_promises(
     # Labels of lists a month apart share two thirds of their time: three lists are about as good as one and a half.
     spread = (level.standard_error**2 + month_sd**2 / max(months / 2, 1)) ** 0.5
     if abs(level.shift) > max(_LEAST_SHIFT, _normal(ALARM / 3) * spread):
-        found.append(_moved_level(level, spread))
+        found.append(_moved_level(level, spread, "act"))
+    elif abs(level.shift) > max(_LEAST_SHIFT, _normal(ALARM / 3) * level.standard_error):
+        found.append(_moved_level(level, spread, "watch"))
     grades = _grades_off(given, outcomes, rows, level)
     if grades is not None:
         found.append(grades)
@@ -227,13 +231,15 @@ def _normal(alpha: float) -> float:
     return float(ndtri(1 - alpha / 2))
 
 
-def _moved_level(level: Level, spread: float) -> Finding:
+def _moved_level(level: Level, spread: float, severity: Severity) -> Finding:
     figures = {"promised": level.promised, "realised": level.realised, "shift": level.shift, "spread": spread}
     words = Words(
-        en=f"{level.realised:.1%} of {level.rows:,} matured scores were won, {level.promised:.1%} were promised",
-        zh=f"{level.rows:,} 个已成熟的评分中赢单 {level.realised:.1%}，承诺为 {level.promised:.1%}",
+        en=f"{level.realised:.1%} of {level.rows:,} matured scores were won, {level.promised:.1%} were promised"
+        + ("" if severity == "act" else "; more than chance, though whole months have strayed as much"),
+        zh=f"{level.rows:,} 个已成熟的评分中赢单 {level.realised:.1%}，承诺为 {level.promised:.1%}"
+        + ("" if severity == "act" else "；超出偶然，但整月波动曾达到这一幅度"),
     )
-    return Finding("base_rate_moved", "record", "act", words, figures)
+    return Finding("base_rate_moved", "record", severity, words, figures)
 
 
 def _grades_off(given: Given, outcomes: Outcomes, rows: NDArray[np.bool_], level: Level) -> Finding | None:

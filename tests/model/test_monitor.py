@@ -87,6 +87,14 @@ def test_only_the_level_recalibrates_and_more_than_the_level_retrains() -> None:
     assert call_for([level, finding("values_moved")], learnt_days=20, new_month=False).act == "retrain"
 
 
+def test_a_level_that_is_only_watched_calls_for_nothing() -> None:
+    watched = Finding("base_rate_moved", "record", "watch", Words(en="e", zh="z"))
+    call = call_for([watched], learnt_days=20, new_month=False)
+    assert (call.act, call.because) == ("none", ("base_rate_moved record",))
+    level = finding("base_rate_moved")
+    assert call_for([watched, level], learnt_days=20, new_month=False).because == ("base_rate_moved x",)
+
+
 @pytest.mark.parametrize("kind", ["values_moved", "ranking_lost", "promise_broken"])
 def test_what_was_found_at_the_last_retrain_calls_for_none_before_the_month_is_over(kind: Kind) -> None:
     known = {f"{kind} x"}

@@ -106,6 +106,14 @@ def test_promises_that_double_the_truth_call_for_a_recalibration(team: Path, tmp
     assert record.level.shift < -0.3
 
 
+def test_promises_that_are_off_as_far_as_months_stray_are_to_be_watched(team: Path, tmp_path: Path) -> None:
+    record, _ = record_of(team, tmp_path, told=lambda p: np.clip(1.4 * p, 0, 0.9))
+    (found,) = record.findings
+    assert (found.kind, found.severity) == ("base_rate_moved", "watch")
+    assert record.level is not None
+    assert abs(record.level.shift) > 2.9 * record.level.standard_error
+
+
 def test_promises_in_no_order_are_told_as_a_lost_order(team: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     record, _ = record_of(team, tmp_path, told=rng.permutation)
