@@ -261,7 +261,7 @@ def test_a_server_that_dropped_its_connections_is_used_again(tmp_path: Path) -> 
 
 
 def test_who_waits_too_long_for_another_writer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_WAIT_MS", 50)
+    monkeypatch.setattr(engine, "WAIT_MS", 50)
     url = f"sqlite:///{tmp_path / 'store.sqlite'}"
     migrate(url)
     store, other = open_store(url), open_store(url)

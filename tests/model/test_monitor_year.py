@@ -19,10 +19,10 @@ from training.bundles import publishing
 
 # MLflow's own use of SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore:.*noload.*")
-LEADS, HISTORY, SEED = (4000, 36, 14) if EVIDENCE else (2000, 24, 14)
-# The market turns as soon as the model of the month has been fitted: it takes a small team three weeks to show.
+LEADS, HISTORY, SEED = (8000, 36, 14) if EVIDENCE else (2000, 24, 14)
+# At half as many leads the turn showed only after four weeks, when a retrain was due anyway.
 START, TURN, END = (
-    ("2025-08-01", "2026-01-05", "2026-07-31") if EVIDENCE else ("2026-06-01", "2026-06-08", "2026-07-02")
+    ("2025-08-01", "2026-01-12", "2026-07-31") if EVIDENCE else ("2026-06-01", "2026-06-08", "2026-07-02")
 )
 
 
