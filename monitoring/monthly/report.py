@@ -50,6 +50,9 @@ _NOT_MATURE = Words(
     zh="尚无已成熟的名单：需经过 {days} 天才能判定结果",
 )
 _NO_MODEL = Words(en="no model is served yet, the rules answer", zh="尚无在用模型，由规则回答")
+_NO_LIST = Words(
+    en="no list had been scored by model and rules by the end of the month", zh="截至月末尚无由模型与规则共同评分的名单"
+)
 _NO_OPEN = Words(en="no lead was open at the end of the month", zh="月末没有进行中的线索")
 _NO_OPEN_BEFORE = Words(en="no lead was open a month earlier", zh="上月末没有进行中的线索")
 _NO_HOT = Words(en="no lead with a time limit fell due in the month", zh="本月没有到期的限时线索")
@@ -279,7 +282,7 @@ def _reasons(
     if has_scores and not scores.promises:
         found["promises"] = young
     if has_scores and (scores.disagreed is None or not scores.disagreed.lists):
-        found["disagreed"] = young if scores.disagreed is not None else _NO_MODEL
+        found["disagreed"] = young if scores.disagreed is not None else _NO_LIST
     if has_scores and scores.worked is None:
         found["worked"] = _NO_HOT
     if driving is None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from markupsafe import Markup, escape
+
 from data.clock import from_us
 from serving.pages.wording import event_words, say
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     from features.words import Language
 
-__all__ = ["ASSETS", "day", "moment", "percent", "render", "signed"]
+__all__ = ["ASSETS", "coded", "day", "moment", "percent", "render", "signed"]
 
 _HERE = Path(__file__).parent
 ASSETS = _HERE / "assets"
@@ -74,6 +76,20 @@ def day(us: int, zone: str = "UTC") -> str:
     return moment(us, zone)[:10]
 
 
+def coded(text: str) -> Markup:
+    """Escape a text and show what it has between backticks as code.
+
+    Examples
+    --------
+    >>> coded("run `clew init` & wait")
+    Markup('run <code>clew init</code> &amp; wait')
+    """
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else escape(part)
+        for number, part in enumerate(text.split("`"))
+    )
+
+
 @cache
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -86,5 +102,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters |= {"percent": percent, "signed": signed, "moment": moment, "day": day}
+    made.filters |= {"percent": percent, "signed": signed, "moment": moment, "day": day, "coded": coded}
     return made

@@ -23,6 +23,7 @@ from serving.http.metrics import Metrics
 from serving.keys.keyring import Keyring
 from serving.openapi import openapi_document
 from serving.pages.handlers import page_routes
+from serving.pages.rendering import coded
 from serving.pages.wording import WORDS
 from serving.process.state import Answering, ServingState
 from serving.stored.door import Door
@@ -211,7 +212,7 @@ def test_old_figures_warn_and_say_what_to_run(tmp_path: Path, days: float, stale
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_without_figures_the_page_says_what_to_run(tmp_path: Path, language: Language) -> None:
     text = page(tmp_path, language)
-    assert WORDS["figures_missing"].in_language(language) in text
+    assert coded(WORDS["figures_missing"].in_language(language)) in text
     answer = client_over(tmp_path)("GET", "/v1/monitoring")
     assert (answer.status_code, problem(answer)["code"]) == (404, "figures_missing")
 
@@ -221,22 +222,22 @@ def test_a_damaged_file_is_no_fault_of_the_page(tmp_path: Path, name: str) -> No
     path = standing_path(tmp_path)
     path.parent.mkdir()
     path.write_bytes(BROKEN[name])
-    assert WORDS["figures_damaged"].en in page(tmp_path)
+    assert coded(WORDS["figures_damaged"].en) in page(tmp_path)
     answer = client_over(tmp_path)("GET", "/v1/monitoring")
     assert (answer.status_code, problem(answer)["code"]) == (503, "figures_damaged")
     kept(tmp_path)
-    assert WORDS["figures_damaged"].en not in page(tmp_path)
+    assert coded(WORDS["figures_damaged"].en) not in page(tmp_path)
 
 
 def test_a_folder_in_the_place_of_the_file_is_no_fault_of_the_page(tmp_path: Path) -> None:
     standing_path(tmp_path).mkdir(parents=True)
-    assert WORDS["figures_damaged"].en in page(tmp_path)
+    assert coded(WORDS["figures_damaged"].en) in page(tmp_path)
 
 
 def test_figures_of_another_version_are_told_apart_from_damage(tmp_path: Path) -> None:
     told = kept(tmp_path).model_dump(mode="json")
     standing_path(tmp_path).write_text(json.dumps({**told, "format": FORMAT + 1, "new": 1}), "utf-8")
-    assert WORDS["figures_version"].en in page(tmp_path)
+    assert coded(WORDS["figures_version"].en) in page(tmp_path)
     answer = client_over(tmp_path)("GET", "/v1/monitoring")
     assert (answer.status_code, problem(answer)["code"]) == (503, "figures_version")
 
@@ -257,7 +258,7 @@ def test_the_file_is_read_when_it_has_changed_and_not_before(tmp_path: Path, mon
     assert STOPPED.evidence.en not in browser.get("/monitoring").text
     assert len(reads) == 2
     standing_path(tmp_path).unlink()
-    assert WORDS["figures_missing"].en in browser.get("/monitoring").text
+    assert coded(WORDS["figures_missing"].en) in browser.get("/monitoring").text
 
 
 def test_a_failed_read_is_tried_again_once_the_file_is_whole(tmp_path: Path) -> None:
@@ -265,7 +266,7 @@ def test_a_failed_read_is_tried_again_once_the_file_is_whole(tmp_path: Path) -> 
     path.parent.mkdir()
     path.write_bytes(BROKEN["cut off"])
     browser = Browser(client_over(tmp_path))
-    assert WORDS["figures_damaged"].en in browser.get("/monitoring").text
+    assert coded(WORDS["figures_damaged"].en) in browser.get("/monitoring").text
     kept(tmp_path)
     assert STOPPED.subject in browser.get("/monitoring").text
 
