@@ -70,7 +70,7 @@ evidence: $(READY) ## Run in full what the tests run scaled down
 		tests/model/test_gate_rates.py tests/model/test_twelve_months.py tests/model/test_truth.py \
 		tests/model/test_unseen_data.py tests/model/test_drift.py tests/model/test_monitor.py tests/model/test_monitor_year.py \
 		tests/model/test_attribution_fresh.py \
-		tests/service/test_nothing_lost.py tests/service/test_faults.py tests/service/test_contract.py
+		tests/service/test_nothing_lost.py tests/service/test_faults.py tests/service/test_contract.py tests/service/test_demo.py
 
 # The others follow the first, so that what serves is what was tested.
 lock: $(READY) ## Resolve the locks anew for Python 3.11 to 3.13

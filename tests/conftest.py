@@ -39,7 +39,7 @@ _LONG = (
     "tests/model/test_real_forward.py",
     "tests/code/test_commands.py",
     "tests/service/test_demo.py",
-    "tests/model/test_twelve_months.py",
+    "tests/model/test_monitor_year.py",
     "tests/model/test_determinism.py",
     "tests/service/test_faults.py",
 )

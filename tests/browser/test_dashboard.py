@@ -138,7 +138,7 @@ def test_it_has_no_grave_hindrances_and_fits_the_screen(
 def test_on_paper_it_is_dark_on_white_without_the_head(chromium: Browser, address: str, keys: dict[str, str]) -> None:
     page, _ = opened(chromium, address, keys["manager"], color_scheme="dark", viewport={"width": 794, "height": 1123})
     page.goto("/monitoring")
-    page.emulate_media(media="print")
+    page.emulate_media(media="print", color_scheme="dark")
     assert not page.locator("header.top").is_visible()
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
     assert page.locator("svg.promises").is_visible()

@@ -58,8 +58,9 @@ def _write(year: Year) -> None:
 
 
 def test_one_retrain_is_called_early_by_the_turn_with_its_reason(year: Year) -> None:
-    (early,) = year.early
-    assert TURN < early.day <= f"{pd.Timestamp(TURN) + pd.Timedelta(days=35):%Y-%m-%d}"
+    soon = f"{pd.Timestamp(TURN) + pd.Timedelta(days=35):%Y-%m-%d}"
+    (early,) = [look for look in year.early if TURN < look.day <= soon]
+    assert len(year.early) <= 2, "what moved with the turn may call once more when the models have learnt it"
     assert "leads.source" in early.reason
     assert early.outcome.startswith("retrained: version")
 

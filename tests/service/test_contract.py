@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-EXAMPLES = 500 if os.environ.get("CLEW_EVIDENCE") == "1" else 12
+EXAMPLES = 500 if os.environ.get("CLEW_EVIDENCE") == "1" else 8
 
 
 @pytest.fixture(scope="module")

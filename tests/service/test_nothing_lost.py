@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from training.bundles.bundle import Bundle
 
 EVIDENCE = os.environ.get("CLEW_EVIDENCE") == "1"
-EVENTS = 10_000 if EVIDENCE else 1_500
+EVENTS = 10_000 if EVIDENCE else 800
 CLIENTS, LEADS, DUPLICATES = 8, 60, 0.1
 TYPES = ("page_view", "whitepaper_download", "webinar", "email_open", "demo_request")
 
