@@ -43,7 +43,8 @@ def call_for(
     A model that is fitted on broken data learns the break, so broken data are mended first, also where a month is
     over. A broken promise or a lost order calls for a retrain at once; values or scores that have moved do from two
     weeks after the last one on, since new kinds of leads have to be seen for a while. Where only the level has moved
-    the intercept is moved.
+    the intercept is moved, also where that is only to be watched: recalibration weighs the evidence itself, its
+    corrections never add up, and where nothing is due it changes nothing.
 
     Parameters
     ----------
@@ -89,8 +90,6 @@ def names_of(findings: Sequence[Finding]) -> tuple[str, ...]:
 def _within_the_month(findings: Sequence[Finding], fresh: Sequence[Finding], learnt_days: float) -> Call:
     """Decide where nothing is broken and the month is not over."""
     moved, level = _of(fresh, _SOONER), _of(findings, {"base_rate_moved"})
-    watched = [finding for finding in level if finding.severity == "watch"]
-    level = [finding for finding in level if finding.severity == "act"]
     if moved and learnt_days >= SOONER_DAYS:
         return _call("retrain", moved, "retrain after two weeks instead of a month", "两周即重新训练，不等满月")
     if level:
@@ -100,9 +99,6 @@ def _within_the_month(findings: Sequence[Finding], fresh: Sequence[Finding], lea
             en="something has moved; a retrain is due two weeks after the last", zh="已有变化，距上次满两周时重训"
         )
         return Call("none", words, names_of(moved))
-    if watched and len(watched) == len(findings):
-        words = Words(en="the level may have moved; more outcomes will tell", zh="整体水平可能已变化，有待更多结果")
-        return Call("none", words, names_of(watched))
     if findings:
         words = Words(en="what has moved was known at the last retrain", zh="这些变化在上次重新训练时已知")
         return Call("none", words, names_of(findings))

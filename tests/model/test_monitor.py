@@ -87,12 +87,10 @@ def test_only_the_level_recalibrates_and_more_than_the_level_retrains() -> None:
     assert call_for([level, finding("values_moved")], learnt_days=20, new_month=False).act == "retrain"
 
 
-def test_a_level_that_is_only_watched_calls_for_nothing() -> None:
+def test_a_level_that_is_only_watched_asks_whether_the_intercept_is_to_be_moved() -> None:
     watched = Finding("base_rate_moved", "record", "watch", Words(en="e", zh="z"))
     call = call_for([watched], learnt_days=20, new_month=False)
-    assert (call.act, call.because) == ("none", ("base_rate_moved record",))
-    level = finding("base_rate_moved")
-    assert call_for([watched, level], learnt_days=20, new_month=False).because == ("base_rate_moved x",)
+    assert (call.act, call.because) == ("recalibrate", ("base_rate_moved record",))
 
 
 @pytest.mark.parametrize("kind", ["values_moved", "ranking_lost", "promise_broken"])
