@@ -65,6 +65,6 @@ def _show(report: MonthlyReport, page: Path, language: Language) -> None:
             out.print(f"{line.step}: {line.now:,} in {report.month}, {line.before or 0:,} in {report.month_before}")
     for why in report.missing.values():
         out.print(f"[yellow]not measured[/yellow]  {why.in_language(language)}", soft_wrap=True)
-    for number, todo in enumerate(report.todos, start=1):
-        out.print(f"{number}. {todo.what.in_language(language)}", markup=False, soft_wrap=True)
+    for number, advice in enumerate(report.advice, start=1):
+        out.print(f"{number}. {advice.what.in_language(language)}", markup=False, soft_wrap=True)
     out.print(f"page: {page}", markup=False, soft_wrap=True)

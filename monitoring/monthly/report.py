@@ -12,10 +12,10 @@ import numpy as np
 from data.clock import from_us, iso, to_us
 from data.errors import ClewError
 from features.words import Words
+from monitoring.monthly.advice import what_to_do
 from monitoring.monthly.disagreed import measure_disagreement
 from monitoring.monthly.driving import bundle_of, measure_driving
 from monitoring.monthly.month import months_of
-from monitoring.monthly.todo import what_to_do
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from monitoring.baselines.definitions import Baselines
     from monitoring.baselines.figures import Figures
     from monitoring.baselines.report import BaselineReport
+    from monitoring.monthly.advice import Advice
     from monitoring.monthly.disagreed import Disagreed
     from monitoring.monthly.driving import Driving
     from monitoring.monthly.month import Months
-    from monitoring.monthly.todo import Todo
     from monitoring.record.given import Given
     from monitoring.record.outcomes import Outcomes, Worked
     from monitoring.record.promises import Promise
@@ -99,7 +99,7 @@ class MonthlyReport:
     worked_before: Worked | None
     driving: Driving | None
     disagreed: Disagreed | None
-    todos: tuple[Todo, ...]
+    advice: tuple[Advice, ...]
     missing: Mapping[Part, Words] = field(default_factory=dict)
 
     @property
@@ -134,7 +134,7 @@ class MonthlyReport:
             "worked_before": told(self.worked_before),
             "driving": told(self.driving),
             "disagreed": told(self.disagreed),
-            "todos": [todo.as_dict() for todo in self.todos],
+            "advice": [advice.as_dict() for advice in self.advice],
             "not_measured": {part: why.model_dump() for part, why in self.missing.items()},
         }
 
@@ -199,7 +199,7 @@ def collect_month(
         worked_before=scores.worked_before,
         driving=driving,
         disagreed=scores.disagreed,
-        todos=what_to_do(watched.findings, red, watched.call),
+        advice=what_to_do(watched.findings, red, watched.call),
         missing=missing,
     )
 

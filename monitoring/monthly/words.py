@@ -30,8 +30,8 @@ MONTHLY: Mapping[str, Words] = MappingProxyType(
             en="{wins} won, {promised} promised, {lists} lists", zh="赢单 {wins}，承诺 {promised}，{lists} 张名单"
         ),
         "of_hot": Words(en="{in_time} of {hot}; {before}", zh="{in_time} / {hot}；{before}"),
-        "todo": Words(en="What to do", zh="需要做的事"),
-        "todo_none": Words(
+        "advice": Words(en="What to do", zh="需要做的事"),
+        "advice_none": Words(
             en="Nothing calls for action: nothing was found beyond chance, and no baseline is red.",
             zh="无需行动：没有发现超出偶然的变化，也没有红色基线。",
         ),

@@ -12,10 +12,10 @@ from data.settings import Plan
 from features.snapshots import SnapshotCounts
 from features.words import Words
 from monitoring.drift.finding import Finding
+from monitoring.monthly.advice import what_to_do
 from monitoring.monthly.disagreed import Disagreed, SideTold
 from monitoring.monthly.driving import Driving
 from monitoring.monthly.report import FunnelLine, MonthlyReport
-from monitoring.monthly.todo import what_to_do
 from monitoring.record.outcomes import Worked
 from monitoring.record.promises import keep_promise
 from tests.model.judgements import synthetic_judgement
@@ -126,6 +126,6 @@ def month_told() -> MonthlyReport:
             6,
             4,
         ),
-        todos=what_to_do([found], [], None),
+        advice=what_to_do([found], [], None),
         missing={},
     )

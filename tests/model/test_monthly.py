@@ -25,12 +25,12 @@ from monitoring.baselines.definitions import load_baselines
 from monitoring.baselines.measures import Measured
 from monitoring.baselines.report import Point, Row
 from monitoring.drift.finding import Finding
+from monitoring.monthly.advice import what_to_do
 from monitoring.monthly.disagreed import measure_disagreement
 from monitoring.monthly.driving import bundle_of
 from monitoring.monthly.month import months_of
 from monitoring.monthly.page import monthly_page
 from monitoring.monthly.report import FunnelLine, collect_month
-from monitoring.monthly.todo import what_to_do
 from monitoring.monthly.words import MONTHLY, RIGHT
 from monitoring.record.given import Given
 from monitoring.record.outcomes import Outcomes
@@ -97,7 +97,7 @@ def test_each_part_that_is_missing_says_why() -> None:
         worked=None,
         driving=None,
         disagreed=None,
-        todos=(),
+        advice=(),
         missing=dict.fromkeys(("promises", "worked", "drivers", "disagreed"), why),
     )
     for language in LANGUAGES:
@@ -105,7 +105,7 @@ def test_each_part_that_is_missing_says_why() -> None:
         expect_self_contained(page)
         told = MONTHLY["not_measured"].in_language(language).format(why=why.in_language(language))
         assert text_of(page).count(told) == 4
-        assert MONTHLY["todo_none"].in_language(language) in text_of(page)
+        assert MONTHLY["advice_none"].in_language(language) in text_of(page)
 
 
 def test_the_words_exist_in_both_languages() -> None:
@@ -182,7 +182,7 @@ def red(name: str, value: float, *, trend: str = "steady") -> Row:
 def test_broken_data_come_first_and_three_things_at_most_are_asked_for() -> None:
     findings = [found_of("volume_moved", severity="watch"), found_of("promise_broken"), found_of("field_emptied")]
     told = what_to_do(findings, [red("accepted", 0.2), red("first_response_24h", 0.1)], None)
-    assert [todo.why.en.split(" (")[0] for todo in told[:2]] == [
+    assert [one.why.en.split(" (")[0] for one in told[:2]] == [
         "a field has gone empty",
         "promises and outcomes differ",
     ]
@@ -193,7 +193,7 @@ def test_one_cause_fills_no_page_and_red_baselines_are_ranked_by_what_got_worse(
     gone = [found_of("source_stopped", f"leads.source: {name}") for name in "abcd"]
     near, far = red("accepted", 0.6), red("first_response_24h", 0.1)
     told = what_to_do(gone, [near, far], None)
-    assert [todo.owner for todo in told] == ["", "sales", "sales"]
+    assert [one.owner for one in told] == ["", "sales", "sales"]
     assert "10 %, at least 90 % was agreed" in told[1].why.en
     worse = what_to_do([], [far, replace(near, trend="worse")], None)
     assert worse[0].why.en.endswith("and it got worse")

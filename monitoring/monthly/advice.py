@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from monitoring.drift.finding import Finding
     from monitoring.trigger import Call
 
-__all__ = ["MOST_TODOS", "Todo", "what_to_do"]
+__all__ = ["MOST_ADVICE", "Advice", "what_to_do"]
 
-MOST_TODOS = 3
+MOST_ADVICE = 3
 
 
 @dataclass(frozen=True)
-class Todo:
+class Advice:
     """What to do, why, and who answers for it where that is known."""
 
     what: Words
@@ -35,7 +35,7 @@ class Todo:
         return {"what": self.what.model_dump(), "why": self.why.model_dump(), "owner": self.owner}
 
 
-def what_to_do(findings: Sequence[Finding], missed: Sequence[Row], call: Call | None) -> tuple[Todo, ...]:
+def what_to_do(findings: Sequence[Finding], missed: Sequence[Row], call: Call | None) -> tuple[Advice, ...]:
     """Return at most three things, the most pressing first.
 
     Data that are broken come first, as every other figure hangs on them; then other findings that call for action,
@@ -62,7 +62,7 @@ def what_to_do(findings: Sequence[Finding], missed: Sequence[Row], call: Call | 
         *_of_call(call),
         *(_of_finding(finding) for finding in _one_a_kind(watched)),
     ]
-    return tuple(ranked[:MOST_TODOS])
+    return tuple(ranked[:MOST_ADVICE])
 
 
 def _one_a_kind(findings: Sequence[Finding]) -> list[Finding]:
@@ -72,9 +72,9 @@ def _one_a_kind(findings: Sequence[Finding]) -> list[Finding]:
     return list(first.values())
 
 
-def _of_finding(finding: Finding) -> Todo:
+def _of_finding(finding: Finding) -> Advice:
     kind, evidence, remedy = KINDS[finding.kind], finding.evidence, finding.remedy
-    return Todo(
+    return Advice(
         what=Words(en=f"{remedy.en[0].upper()}{remedy.en[1:]}", zh=remedy.zh),
         why=Words(
             en=f"{kind.en} ({finding.subject}): {evidence.en}", zh=f"{kind.zh}（{finding.subject}）：{evidence.zh}"
@@ -82,11 +82,11 @@ def _of_finding(finding: Finding) -> Todo:
     )
 
 
-def _of_baseline(row: Row) -> Todo:
+def _of_baseline(row: Row) -> Advice:
     told, threshold = (_written(row, value) for value in (row.measured.value or 0.0, row.baseline.threshold))
     words, least = row.baseline.words, row.baseline.at_least is not None
     worse = row.trend == "worse"
-    return Todo(
+    return Advice(
         what=Words(en=f"Look into: {words.en}", zh=f"跟进：{words.zh}"),
         why=Words(
             en=f"{told}, {'at least' if least else 'at most'} {threshold} was agreed"
@@ -108,7 +108,7 @@ def _distance(row: Row) -> tuple[bool, float]:
     return row.trend != "worse", -apart
 
 
-def _of_call(call: Call | None) -> list[Todo]:
+def _of_call(call: Call | None) -> list[Advice]:
     if call is None or call.act not in {"retrain", "recalibrate"}:
         return []
     act = ACTS[call.act]
@@ -116,4 +116,4 @@ def _of_call(call: Call | None) -> list[Todo]:
         en=f"Have the model {'retrained' if call.act == 'retrain' else 'recalibrated'} (`clew monitor --act`)",
         zh=f"安排模型{act.zh}（`clew monitor --act`）",
     )
-    return [Todo(words, call.reason)]
+    return [Advice(words, call.reason)]
